@@ -1,0 +1,104 @@
+/**
+ * The shapes that travel between the stages. Everything is flat typed arrays, so that a chunk crosses to a
+ * worker thread without a copy and without an object per document.
+ */
+
+/** Where reading goes on: everything before it has been delivered. Constant size, JSON. */
+export interface SourceCursor {
+  /** Index into the source's pinned list of files; equal to its length when the source is exhausted. */
+  readonly file: number;
+  /** Parquet: row group within the file. Line files: 0. */
+  readonly group: number;
+  /** Documents already delivered of that row group (Parquet) or file (others). */
+  readonly row: number;
+}
+
+/** A run of whole documents. Its borders depend on the source alone, never on timing or workers. */
+export interface DocumentChunk {
+  /** UTF-8 text of the documents, one after another without separators; malformed bytes possible. */
+  readonly text: Uint8Array<ArrayBuffer>;
+  /** [num documents] exclusive end of each document in `text`. */
+  readonly ends: Uint32Array<ArrayBuffer>;
+  /** Index of the source among the sources of the run. */
+  readonly source: number;
+  /** State of all sources from which this chunk is read again. */
+  readonly at: InputCursor;
+  /** State of all sources after this chunk. */
+  readonly next: InputCursor;
+  /** Bytes of the source's files that lie behind `next`, for progress. */
+  readonly inputBytes: number;
+}
+
+/** State of the whole input: one cursor for each source, and what the mixing needs. */
+export interface InputCursor {
+  readonly sources: readonly SourceCursor[];
+  /** Text bytes delivered per source so far: weighted mixing picks the source furthest behind its share. */
+  readonly deliveredBytes: readonly number[];
+}
+
+/** A tokenized chunk: same documents, same order. No special tokens are added here; the packer does. */
+export interface TokenChunk {
+  /** Token ids of the documents, one after another. */
+  readonly ids: Int32Array<ArrayBuffer>;
+  /** [num documents] exclusive end of each document in `ids`. */
+  readonly ends: Uint32Array<ArrayBuffer>;
+  /** [num documents] 64-bit hash of the document's bytes: decides train or validation. */
+  readonly hashes: BigUint64Array<ArrayBuffer>;
+  readonly source: number;
+  readonly at: InputCursor;
+  readonly next: InputCursor;
+  readonly inputBytes: number;
+  /** Bytes of text tokenized. */
+  readonly textBytes: number;
+  /** How many of `ids` are the unknown token. */
+  readonly numUnknown: number;
+}
+
+/** The ids a BERT vocabulary must have. */
+export interface SpecialTokenIds {
+  readonly pad: number;
+  readonly unk: number;
+  readonly cls: number;
+  readonly sep: number;
+  readonly mask: number;
+}
+
+/** Pairs for the token-level contrastive loss (TC): flat indices `row * maxSeqLen + column` into the batch. */
+export interface ContrastivePairs {
+  /** [A] anchor tokens t1, ascending. */
+  readonly anchors: Int32Array<ArrayBuffer>;
+  /** [A] the positive t2 of each anchor: same row, inside the window. */
+  readonly positives: Int32Array<ArrayBuffer>;
+  /** [A * K] the K negatives of each anchor, row-major: tokens of other rows. */
+  readonly negatives: Int32Array<ArrayBuffer>;
+}
+
+/** One micro-batch, ready for the step. Plain numbers: the same on every backend and any number of workers. */
+export interface Batch {
+  /** B */
+  readonly batchSize: number;
+  /** L */
+  readonly maxSeqLen: number;
+  /** [B * L] token ids after masking. */
+  readonly inputIds: Int32Array<ArrayBuffer>;
+  /** [B * L] 1 for tokens, 0 for padding; undefined when no row has padding. */
+  readonly attentionMask: Int32Array<ArrayBuffer> | undefined;
+  /** [M] flat positions that MLM selected, ascending. */
+  readonly maskedPositions: Int32Array<ArrayBuffer>;
+  /** [M] original ids at those positions. */
+  readonly maskedLabels: Int32Array<ArrayBuffer>;
+  /** Present in TACO mode. */
+  readonly pairs: ContrastivePairs | undefined;
+  /** State after this batch: what a checkpoint stores to go on with the very next one. */
+  readonly cursor: BatchCursor;
+}
+
+/** Position in the endless sequence of training rows. Constant size, versioned JSON. */
+export interface BatchCursor {
+  readonly version: 1;
+  /** Fingerprint of the dataset's manifest. */
+  readonly dataset: string;
+  readonly seed: number;
+  /** Rows delivered since the beginning of training, over all epochs. */
+  readonly position: number;
+}
