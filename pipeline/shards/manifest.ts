@@ -1,0 +1,206 @@
+import { createHash } from 'node:crypto';
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { messageOf, systemCodeOf, TacoError } from '../errors.ts';
+import type { InputCursor, SpecialTokenIds } from '../types.ts';
+import { diskError, writeFileAtomic } from './atomic.ts';
+import { manifestSchema } from './manifest-schema.ts';
+
+export type Split = 'train' | 'validation';
+
+/**
+ * Where preparation goes on after a shard: state of the input before the chunk that was being packed, place in
+ * that chunk, and the begun row of each split. Its size does not grow with the data.
+ */
+export interface PrepareCursor {
+  readonly input: InputCursor;
+  /** Documents of the chunk at `input` that are packed. */
+  readonly document: number;
+  /** Positions of the next document that are packed, its [CLS] being position 0. */
+  readonly token: number;
+  /** Ids of the row that each split has begun: fewer than maxSeqLen. */
+  readonly carry: Readonly<Record<Split, readonly number[]>>;
+}
+
+/** What the user chose and the rows depend on. */
+export interface DatasetSettings {
+  /** Ids per row. */
+  readonly maxSeqLen: number;
+  readonly packing: 'concat' | 'documents';
+  /** What becomes of the last, unfinished row of each split. */
+  readonly remainder: 'pad' | 'drop';
+  /** Share of the documents that go to the validation split, 0 to 1. */
+  readonly validation: number;
+  readonly seed: number;
+  readonly rowsPerShard: number;
+  /** Every row group of the train split has this many rows, except its very last one. */
+  readonly rowsPerGroup: number;
+}
+
+/** One source, pinned: structurally the sources' own `SourceIdentity`. */
+export interface ManifestSource {
+  readonly spec: string;
+  readonly kind: 'hub' | 'file' | 'sample';
+  readonly repository?: string;
+  readonly revision?: string;
+  readonly commit?: string;
+  readonly config?: string;
+  readonly column?: string;
+  readonly weight?: number;
+  readonly files: readonly { readonly path: string; readonly sizeBytes: number; readonly digest: string }[];
+}
+
+export interface ManifestTokenizer {
+  /** As the user wrote it. */
+  readonly reference: string;
+  readonly kind: 'wordpiece';
+  readonly lowercase: boolean;
+  readonly stripAccents: boolean;
+  readonly handleChineseChars: boolean;
+  readonly maxInputCharsPerWord: number;
+  readonly vocabSize: number;
+  /** Of vocab.txt: each token and a line feed. */
+  readonly sha256: string;
+  readonly specialTokenIds: SpecialTokenIds;
+}
+
+export interface ManifestShard {
+  readonly split: Split;
+  /** Relative to the dataset's folder, with forward slashes: `train/00000.parquet`. */
+  readonly file: string;
+  readonly rows: number;
+  /** Ids that are not padding. */
+  readonly tokens: number;
+  readonly bytes: number;
+  readonly sha256: string;
+  /** From here the next shards are made. Shards that were committed together have the same. */
+  readonly end: PrepareCursor;
+}
+
+export interface DatasetTotals {
+  readonly documents: number;
+  readonly textBytes: number;
+  /** Ids in rows, with [CLS] and [SEP], without padding. */
+  readonly tokens: number;
+  readonly unknownTokens: number;
+  readonly paddingTokens: number;
+  /** Ids of the unfinished last rows, when they are dropped. */
+  readonly droppedTokens: number;
+  readonly trainRows: number;
+  readonly validationRows: number;
+}
+
+/** A prepared dataset, or one in the making. Shards are listed in the order in which they were made. */
+export interface Manifest {
+  readonly schemaVersion: 1;
+  readonly status: 'running' | 'complete';
+  /** `fingerprintOf` the settings, sources and tokenizer: equal fingerprints mean equal rows. */
+  readonly fingerprint: string;
+  readonly settings: DatasetSettings;
+  readonly sources: readonly ManifestSource[];
+  readonly tokenizer: ManifestTokenizer;
+  readonly shards: readonly ManifestShard[];
+  readonly totals: DatasetTotals;
+}
+
+export const manifestFile = 'manifest.json';
+
+/** Relative path of a shard. */
+export function shardFile(split: Split, index: number): string {
+  return `${split}/${String(index).padStart(5, '0')}.parquet`;
+}
+
+/** JSON with sorted keys and no spaces: equal values give equal text. */
+export function canonicalJson(value: unknown): string {
+  return JSON.stringify(value, (_key, inner: unknown) =>
+    typeof inner === 'object' && inner !== null && !Array.isArray(inner)
+      ? Object.fromEntries(Object.entries(inner).sort(([a], [b]) => (a < b ? -1 : 1)))
+      : inner,
+  );
+}
+
+function sha256Of(text: string): string {
+  return createHash('sha256').update(text).digest('hex');
+}
+
+/**
+ * Names the rows of a dataset: everything that decides them and nothing else. How the user spelled a source or
+ * the tokenizer is left out, what it was resolved to is in.
+ * @returns sha256, lower-case hex
+ */
+export function fingerprintOf(facts: Pick<Manifest, 'settings' | 'sources' | 'tokenizer'>): string {
+  const sources = facts.sources.map((source) => ({ ...source, spec: undefined }));
+  const tokenizer = { ...facts.tokenizer, reference: undefined };
+  return sha256Of(canonicalJson({ schemaVersion: 1, settings: facts.settings, sources, tokenizer }));
+}
+
+/** The file's text: readable, one shard a line, with a checksum over everything else. */
+export function serializeManifest(manifest: Manifest): string {
+  const { shards, ...rest } = manifest;
+  const head = JSON.stringify({ checksum: sha256Of(canonicalJson(manifest)), ...rest }, null, 2);
+  const lines = shards.map((shard) => `    ${JSON.stringify(shard)}`).join(',\n');
+  return `${head.slice(0, -2)},\n  "shards": [${lines === '' ? '' : `\n${lines}\n  `}]\n}\n`;
+}
+
+/**
+ * @param path named in errors
+ * @throws TacoError `corrupt` when the text is not a manifest or was altered, `mismatch` when it was written by
+ *   another version of this program
+ */
+export function parseManifest(text: string, path: string): Manifest {
+  const corrupt = (why: string, cause?: unknown): TacoError =>
+    new TacoError(
+      `${path} is damaged: ${why}; restore it, or remove the dataset's folder and prepare it again`,
+      {
+        code: 'corrupt',
+        stage: 'shards',
+        path,
+        cause,
+      },
+    );
+  let value: unknown;
+  try {
+    value = JSON.parse(text);
+  } catch (error) {
+    throw corrupt(`not JSON (${messageOf(error)})`, error);
+  }
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) throw corrupt('not a JSON object');
+  const { checksum, ...content } = value as Record<string, unknown>;
+  if (content.schemaVersion !== 1) {
+    throw new TacoError(
+      `${path} has schema version ${JSON.stringify(content.schemaVersion ?? null)}, this program reads version 1; prepare the dataset again in another folder`,
+      { code: 'mismatch', stage: 'shards', path },
+    );
+  }
+  const parsed = manifestSchema.safeParse(content);
+  if (!parsed.success) {
+    const issue = parsed.error.issues[0];
+    throw corrupt(`${issue?.path.join('.') ?? ''}: ${issue?.message ?? 'unexpected form'}`, parsed.error);
+  }
+  const manifest: Manifest = parsed.data;
+  if (checksum !== sha256Of(canonicalJson(manifest))) throw corrupt('its checksum does not fit its content');
+  if (manifest.fingerprint !== fingerprintOf(manifest))
+    throw corrupt('its fingerprint does not fit its settings');
+  return manifest;
+}
+
+/**
+ * The manifest of a dataset's folder, or undefined where there is none.
+ * @throws TacoError `corrupt`, `mismatch` or `disk`
+ */
+export async function readManifest(folder: string): Promise<Manifest | undefined> {
+  const path = join(folder, manifestFile);
+  let text: string;
+  try {
+    text = await readFile(path, 'utf8');
+  } catch (error) {
+    if (systemCodeOf(error) === 'ENOENT') return undefined;
+    throw diskError('read', path, error);
+  }
+  return parseManifest(text, path);
+}
+
+/** Replaces the folder's manifest, atomically. @throws TacoError `disk` */
+export async function writeManifest(folder: string, manifest: Manifest): Promise<void> {
+  await writeFileAtomic(join(folder, manifestFile), serializeManifest(manifest));
+}
