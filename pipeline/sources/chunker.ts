@@ -1,0 +1,89 @@
+import type { SourceCursor } from '../types.ts';
+import type { SourceChunk } from './source.ts';
+
+/** A chunk is closed before the document that would take it over either bound. */
+export const MAX_CHUNK_BYTES = 512 * 1024;
+export const MAX_CHUNK_DOCUMENTS = 8192;
+
+/** Documents of a source in order, as many as happened to be decoded at once. */
+export interface DocumentBatch {
+  /** Bytes of each document; empty or missing ones are skipped. Views are copied before the next batch is asked for. */
+  readonly documents: readonly (Uint8Array | null | undefined)[];
+  /** Cursor after the first `count` of `documents`. */
+  cursorAfter(count: number): SourceCursor;
+  /** Bytes of the source behind that cursor. */
+  inputBytesAfter(count: number): number;
+}
+
+/**
+ * Groups documents into chunks greedily: every document goes into the current chunk unless that would exceed a
+ * bound; a document larger than the bound has a chunk of its own. As a chunk begins where the one before ended,
+ * reading again from any chunk's `next` finds the same borders. Cursors inside a run of empty documents are
+ * never given out: a chunk ends right behind its last document that is not empty, the last one at the very end.
+ */
+export async function* chunkDocuments(batches: AsyncIterable<DocumentBatch>): AsyncGenerator<SourceChunk> {
+  const builder = new ChunkBuilder();
+  for await (const batch of batches) {
+    for (let index = 0; index < batch.documents.length; index++) {
+      const document = batch.documents[index];
+      if (document === null || document === undefined || document.length === 0) continue;
+      if (!builder.fits(document.length)) yield builder.take();
+      builder.add(document, batch, index + 1);
+    }
+    builder.settle();
+  }
+  if (!builder.empty) yield builder.take();
+}
+
+class ChunkBuilder {
+  #text = new Uint8Array(MAX_CHUNK_BYTES);
+  #ends = new Uint32Array(MAX_CHUNK_DOCUMENTS);
+  #numBytes = 0;
+  #numDocuments = 0;
+  #batch: DocumentBatch | undefined;
+  #count = 0;
+  #next: SourceCursor | undefined;
+  #inputBytes = 0;
+
+  get empty(): boolean {
+    return this.#numDocuments === 0;
+  }
+
+  fits(length: number): boolean {
+    return (
+      this.empty || (this.#numDocuments < MAX_CHUNK_DOCUMENTS && this.#numBytes + length <= MAX_CHUNK_BYTES)
+    );
+  }
+
+  add(document: Uint8Array, batch: DocumentBatch, count: number): void {
+    if (document.length > this.#text.length) this.#text = new Uint8Array(document.length);
+    this.#text.set(document, this.#numBytes);
+    this.#numBytes += document.length;
+    this.#ends[this.#numDocuments] = this.#numBytes;
+    this.#numDocuments += 1;
+    this.#batch = batch;
+    this.#count = count;
+  }
+
+  /** Resolves the cursor, so that the batch and the buffers behind it can be freed. */
+  settle(): void {
+    if (this.#batch === undefined) return;
+    this.#next = this.#batch.cursorAfter(this.#count);
+    this.#inputBytes = this.#batch.inputBytesAfter(this.#count);
+    this.#batch = undefined;
+  }
+
+  take(): SourceChunk {
+    this.settle();
+    const chunk = {
+      text: this.#text.slice(0, this.#numBytes),
+      ends: this.#ends.slice(0, this.#numDocuments),
+      next: this.#next!,
+      inputBytes: this.#inputBytes,
+    };
+    if (this.#text.length > MAX_CHUNK_BYTES) this.#text = new Uint8Array(MAX_CHUNK_BYTES);
+    this.#numBytes = 0;
+    this.#numDocuments = 0;
+    return chunk;
+  }
+}
