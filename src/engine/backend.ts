@@ -1,0 +1,104 @@
+import { createRequire } from 'node:module';
+import { dirname, join } from 'node:path';
+import * as tf from '@tensorflow/tfjs-core';
+import { setWasmPaths, version_wasm } from '@tensorflow/tfjs-backend-wasm';
+import { messageOf, TacoError } from '../../pipeline/index.ts';
+import { findNativeTensorFlow, loadNativeTensorFlow, projectRoot } from './native.ts';
+
+/** What a user may ask for; `auto` is TensorFlow where it loads, else WebAssembly. */
+export const backendChoices = ['auto', 'tensorflow', 'wasm'] as const;
+export type BackendChoice = (typeof backendChoices)[number];
+
+/** Where tensors are computed in this process. */
+export interface Backend {
+  /** Its name in tfjs. */
+  readonly name: 'tensorflow' | 'wasm';
+  /** Of libtensorflow, or of the WebAssembly package. */
+  readonly version: string;
+  readonly device: 'CPU' | 'GPU';
+  /** npm package that drives it. */
+  readonly packageName: string;
+  /** Why nothing better was taken: one line for each native TensorFlow that is absent or does not load. */
+  readonly notes: readonly string[];
+}
+
+export interface OpenBackendOptions {
+  /** Checkout in which native TensorFlow is looked for. */
+  readonly root?: string;
+}
+
+let opened: Backend | undefined;
+
+/**
+ * Chooses, loads and readies the tfjs backend of this process. Again with a choice that the present backend
+ * meets, it returns that one.
+ * @throws TacoError `backend` when TensorFlow is asked for and does not load
+ */
+export async function openBackend(choice: BackendChoice, options: OpenBackendOptions = {}): Promise<Backend> {
+  if (opened !== undefined && (choice === 'auto' || choice === opened.name)) return opened;
+  opened = choice === 'wasm' ? await openWasm([]) : await openTensorFlow(choice, options.root ?? projectRoot);
+  return opened;
+}
+
+async function openTensorFlow(choice: 'auto' | 'tensorflow', root: string): Promise<Backend> {
+  const { candidates, absent } = findNativeTensorFlow(root);
+  const notes = [...absent];
+  for (const candidate of candidates) {
+    try {
+      const native = loadNativeTensorFlow(candidate);
+      if (!isRegistered('tensorflow')) {
+        tf.registerBackend('tensorflow', native.createBackend);
+      }
+      await activate('tensorflow');
+      const { packageName } = candidate;
+      return { name: 'tensorflow', version: native.version, device: native.device, packageName, notes };
+    } catch (error) {
+      notes.push(messageOf(error));
+    }
+  }
+  if (choice === 'auto') return openWasm(notes);
+  throw new TacoError(
+    `no native TensorFlow for --backend tensorflow (${notes.join('; ')}): run npm run setup:tensorflow, or take --backend wasm`,
+    { code: 'backend', stage: 'engine' },
+  );
+}
+
+async function openWasm(notes: readonly string[]): Promise<Backend> {
+  const packageName = '@tensorflow/tfjs-backend-wasm';
+  const packageFolder = dirname(createRequire(import.meta.url).resolve(`${packageName}/package.json`));
+  const events = ['uncaughtException', 'unhandledRejection'] as const;
+  const listeners = new Map(events.map((event) => [event, new Set(process.rawListeners(event))]));
+  if (!isStarted('wasm')) setWasmPaths(join(packageFolder, 'dist', '/'));
+  await activate('wasm');
+  // The generated loader makes itself the process's handler of errors; ours would no longer be printed as usual.
+  for (const event of events) {
+    for (const listener of process.rawListeners(event)) {
+      if (listeners.get(event)?.has(listener) === false) {
+        process.off(event, listener as (...args: unknown[]) => void);
+      }
+    }
+  }
+  return { name: 'wasm', version: version_wasm, device: 'CPU', packageName, notes };
+}
+
+async function activate(name: 'tensorflow' | 'wasm'): Promise<void> {
+  const ready = await tf.setBackend(name);
+  if (!ready) {
+    throw new TacoError(
+      `the tfjs backend "${name}" does not start on this machine: npm run doctor says more`,
+      {
+        code: 'backend',
+        stage: 'engine',
+      },
+    );
+  }
+  await tf.ready();
+}
+
+function isRegistered(name: string): boolean {
+  return Object.hasOwn(tf.engine().registryFactory, name);
+}
+
+function isStarted(name: string): boolean {
+  return Object.hasOwn(tf.engine().registry, name);
+}
