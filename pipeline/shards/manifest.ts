@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { messageOf, systemCodeOf, TacoError } from '../errors.ts';
+import type { SourceIdentity } from '../sources/source.ts';
 import type { InputCursor, SpecialTokenIds } from '../types.ts';
 import { diskError, writeFileAtomic } from './atomic.ts';
 import { manifestSchema } from './manifest-schema.ts';
@@ -16,7 +17,10 @@ export interface PrepareCursor {
   readonly input: InputCursor;
   /** Documents of the chunk at `input` that are packed. */
   readonly document: number;
-  /** Positions of the next document that are packed, its [CLS] being position 0. */
+  /**
+   * How much of the next document is packed: positions, its [CLS] being position 0 (`concat`), or ids
+   * (`documents`).
+   */
   readonly token: number;
   /** Ids of the row that each split has begun: fewer than maxSeqLen. */
   readonly carry: Readonly<Record<Split, readonly number[]>>;
@@ -35,19 +39,6 @@ export interface DatasetSettings {
   readonly rowsPerShard: number;
   /** Every row group of the train split has this many rows, except its very last one. */
   readonly rowsPerGroup: number;
-}
-
-/** One source, pinned: structurally the sources' own `SourceIdentity`. */
-export interface ManifestSource {
-  readonly spec: string;
-  readonly kind: 'hub' | 'file' | 'sample';
-  readonly repository?: string;
-  readonly revision?: string;
-  readonly commit?: string;
-  readonly config?: string;
-  readonly column?: string;
-  readonly weight?: number;
-  readonly files: readonly { readonly path: string; readonly sizeBytes: number; readonly digest: string }[];
 }
 
 export interface ManifestTokenizer {
@@ -97,7 +88,7 @@ export interface Manifest {
   /** `fingerprintOf` the settings, sources and tokenizer: equal fingerprints mean equal rows. */
   readonly fingerprint: string;
   readonly settings: DatasetSettings;
-  readonly sources: readonly ManifestSource[];
+  readonly sources: readonly SourceIdentity[];
   readonly tokenizer: ManifestTokenizer;
   readonly shards: readonly ManifestShard[];
   readonly totals: DatasetTotals;

@@ -1,0 +1,213 @@
+import { keyOf } from './random.ts';
+import type { PrepareCursor, Split } from './shards/manifest.ts';
+import type { SpecialTokenIds, TokenChunk } from './types.ts';
+
+export interface PackOptions {
+  /** Ids per row. */
+  readonly maxSeqLen: number;
+  /**
+   * `concat`: [CLS] ids [SEP] of each document, one after another, cut every `maxSeqLen`; a row may cross
+   * documents. `documents`: a row holds one document; long ones are cut into several rows, each with its own
+   * [CLS] and [SEP], short ones are padded.
+   */
+  readonly packing: 'concat' | 'documents';
+  readonly rowsPerGroup: number;
+  /** Share of the documents that go to validation, 0 to 1. */
+  readonly validation: number;
+  readonly seed: number;
+  readonly specialTokenIds: SpecialTokenIds;
+}
+
+/** Whole rows of one split, ready to be written. */
+export interface RowGroup {
+  readonly split: Split;
+  /** [rows * maxSeqLen] */
+  readonly ids: Int32Array<ArrayBuffer>;
+  readonly rows: number;
+  /** Ids that are not padding. */
+  readonly tokens: number;
+}
+
+/** What `finish` did with the last, unfinished row of a split. */
+export interface Remainder {
+  /** The rows that were left, or undefined when there are none. */
+  readonly group: RowGroup | undefined;
+  /** Ids of the unfinished row that were dropped. */
+  readonly dropped: number;
+}
+
+export type PackedDocuments = Pick<TokenChunk, 'ids' | 'ends' | 'hashes'>;
+export type PackPosition = Pick<PrepareCursor, 'document' | 'token'>;
+
+/**
+ * Cuts tokenized documents into rows. A function of the documents and of where it starts: two packers that are
+ * given the same documents, however they are distributed over chunks, yield the same rows.
+ */
+export class Packer {
+  readonly #options: PackOptions;
+  readonly #splits: Readonly<Record<Split, SplitBuffer>>;
+  #position: PackPosition = { document: 0, token: 0 };
+
+  /** @param carry ids of the row that each split has begun, from an earlier packer's `carry` */
+  constructor(options: PackOptions, carry: PrepareCursor['carry'] = { train: [], validation: [] }) {
+    this.#options = options;
+    this.#splits = {
+      train: new SplitBuffer('train', options, carry.train),
+      validation: new SplitBuffer('validation', options, carry.validation),
+    };
+  }
+
+  /** Place in the chunk behind everything that was packed. */
+  get position(): PackPosition {
+    return this.#position;
+  }
+
+  /** The begun rows: empty for `documents`, which begins none. */
+  get carry(): PrepareCursor['carry'] {
+    return { train: this.#splits.train.begunRow(), validation: this.#splits.validation.begunRow() };
+  }
+
+  /**
+   * Packs a chunk and yields each row group when it is full. Between two groups `position`, `carry` and
+   * `takeRows` tell the state to go on from.
+   * @param from where in the chunk to start, for the first chunk after a restart
+   */
+  *pack(chunk: PackedDocuments, from: PackPosition = { document: 0, token: 0 }): Generator<RowGroup> {
+    const isConcat = this.#options.packing === 'concat';
+    this.#position = from;
+    for (let document = from.document; document < chunk.ends.length; document += 1) {
+      const start = document === 0 ? 0 : chunk.ends[document - 1]!;
+      const end = chunk.ends[document]!;
+      const isValidation = isValidationDocument(chunk.hashes[document]!, this.#options);
+      const buffer = this.#splits[isValidation ? 'validation' : 'train'];
+      // A document without a token would only add an empty [CLS] [SEP].
+      while (start < end && this.#position.document === document) {
+        const ids = chunk.ids.subarray(start, end);
+        this.#position = isConcat ? this.#appendConcat(buffer, ids) : this.#appendRows(buffer, ids);
+        if (buffer.isFull) yield buffer.take();
+      }
+      this.#position = { document: document + 1, token: 0 };
+    }
+  }
+
+  /** The whole rows that a split has gathered towards its next group, which begins anew. */
+  takeRows(split: Split): RowGroup | undefined {
+    return this.#splits[split].hasRows ? this.#splits[split].take() : undefined;
+  }
+
+  /** Ends a split: pads or drops its begun row. */
+  finish(split: Split, remainder: 'pad' | 'drop'): Remainder {
+    const buffer = this.#splits[split];
+    const begun = buffer.begunRow().length;
+    if (remainder === 'pad') buffer.padRow();
+    return { group: this.takeRows(split), dropped: remainder === 'drop' ? begun : 0 };
+  }
+
+  /** Appends what fits into the group of [CLS] ids [SEP]. */
+  #appendConcat(buffer: SplitBuffer, ids: Int32Array): PackPosition {
+    const { document, token } = this.#position;
+    const { cls, sep } = this.#options.specialTokenIds;
+    const last = ids.length + 1;
+    const stop = Math.min(last + 1, token + buffer.room);
+    let place = token;
+    if (place === 0 && place < stop) {
+      buffer.push(cls);
+      place = 1;
+    }
+    const stopIds = Math.min(last, stop);
+    for (; place < stopIds; place += 1) buffer.push(ids[place - 1]!);
+    if (place === last && place < stop) {
+      buffer.push(sep);
+      place += 1;
+    }
+    return place > last ? { document: document + 1, token: 0 } : { document, token: place };
+  }
+
+  /** Appends one row: [CLS], the next piece of the document, [SEP], padding. */
+  #appendRows(buffer: SplitBuffer, ids: Int32Array): PackPosition {
+    const { document, token } = this.#position;
+    const { cls, sep } = this.#options.specialTokenIds;
+    const stop = Math.min(ids.length, token + this.#options.maxSeqLen - 2);
+    buffer.push(cls);
+    for (let index = token; index < stop; index += 1) buffer.push(ids[index]!);
+    buffer.push(sep);
+    buffer.padRow();
+    return stop === ids.length ? { document: document + 1, token: 0 } : { document, token: stop };
+  }
+}
+
+/**
+ * Whether a document belongs to the validation split: decided by its bytes and the seed alone, so that neither
+ * order nor workers matter and equal documents stay on one side.
+ * @param hash 64-bit hash of the document's bytes
+ */
+export function isValidationDocument(
+  hash: bigint,
+  { validation, seed }: Pick<PackOptions, 'validation' | 'seed'>,
+): boolean {
+  if (validation <= 0) return false;
+  const low = Number(BigInt.asUintN(32, hash));
+  const high = Number(hash >> 32n);
+  return keyOf(seed, low, high) < validation * 0x1_0000_0000;
+}
+
+/** One split's group in the making: at most `rowsPerGroup` rows. */
+class SplitBuffer {
+  readonly #split: Split;
+  readonly #maxSeqLen: number;
+  readonly #capacity: number;
+  readonly #pad: number;
+  #ids: Int32Array<ArrayBuffer>;
+  #fill = 0;
+  #padding = 0;
+
+  constructor(split: Split, options: PackOptions, carry: readonly number[]) {
+    this.#split = split;
+    this.#maxSeqLen = options.maxSeqLen;
+    this.#capacity = options.maxSeqLen * options.rowsPerGroup;
+    this.#pad = options.specialTokenIds.pad;
+    this.#ids = new Int32Array(this.#capacity);
+    this.#ids.set(carry);
+    this.#fill = carry.length;
+  }
+
+  get room(): number {
+    return this.#capacity - this.#fill;
+  }
+
+  get isFull(): boolean {
+    return this.#fill === this.#capacity;
+  }
+
+  get hasRows(): boolean {
+    return this.#fill >= this.#maxSeqLen;
+  }
+
+  push(id: number): void {
+    this.#ids[this.#fill] = id;
+    this.#fill += 1;
+  }
+
+  padRow(): void {
+    const missing = (this.#maxSeqLen - (this.#fill % this.#maxSeqLen)) % this.#maxSeqLen;
+    this.#ids.fill(this.#pad, this.#fill, this.#fill + missing);
+    this.#fill += missing;
+    this.#padding += missing;
+  }
+
+  begunRow(): number[] {
+    return Array.from(this.#ids.subarray(this.#fill - (this.#fill % this.#maxSeqLen), this.#fill));
+  }
+
+  take(): RowGroup {
+    const begun = this.begunRow();
+    const rows = (this.#fill - begun.length) / this.#maxSeqLen;
+    const ids = rows * this.#maxSeqLen;
+    const group = { split: this.#split, ids: this.#ids.subarray(0, ids), rows, tokens: ids - this.#padding };
+    this.#ids = new Int32Array(this.#capacity);
+    this.#ids.set(begun);
+    this.#fill = begun.length;
+    this.#padding = 0;
+    return group;
+  }
+}
