@@ -2,3 +2,9 @@
 export { messageOf, systemCodeOf, TacoError } from './errors.ts';
 export type { Batch, BatchCursor, ContrastivePairs, SpecialTokenIds } from './types.ts';
 export { keyOf, Random } from './random.ts';
+export { AtomicFile, type CommittedFile, syncFolder, writeFileAtomic } from './shards/atomic.ts';
+export { BUILTIN_TOKENIZER, builtinTokenizer } from './text/builtin-vocabulary.ts';
+export { loadTokenizer, type TokenizerFiles } from './text/load-tokenizer.ts';
+export { tokenizerFilesOf } from './text/tokenizer-files.ts';
+export { type AddedToken, type TokenizerSpec, tokenizerFingerprint } from './text/vocabulary.ts';
+export { startWorker } from './worker-thread.ts';
