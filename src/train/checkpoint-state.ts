@@ -1,0 +1,90 @@
+import { z } from 'zod';
+import type { BatchCursor } from '../../pipeline/index.ts';
+
+const count = z.int().nonnegative();
+
+/** What a run learns and with what: recorded in every checkpoint, compared when the run is continued. */
+const runSchema = z
+  .strictObject({
+    /** All settings, spelt like flags. */
+    settings: z.record(z.string(), z.union([z.string(), z.number(), z.boolean()])).readonly(),
+    /** `settingsHash` of them. */
+    settingsHash: z.string(),
+    /** Every number of the model's configuration. */
+    model: z.record(z.string(), z.number()).readonly(),
+    dataset: z
+      .strictObject({
+        fingerprint: z.string(),
+        maxSeqLen: count,
+        vocabSize: count,
+        tokenizerSha256: z.string(),
+      })
+      .readonly(),
+    /** Backend that computed the last step, in its own words. */
+    backend: z.string(),
+    /** Of this program, Node and the tensor library. */
+    versions: z.record(z.string(), z.string()).readonly(),
+  })
+  .readonly();
+
+export type RunRecord = z.infer<typeof runSchema>;
+
+const progressSchema = z
+  .strictObject({
+    /** Updates made, skipped ones included. */
+    step: count,
+    /** State of the batches after the last one consumed; null before the first. */
+    cursor: z
+      .strictObject({ version: z.literal(1), dataset: z.string(), seed: count, position: count })
+      .readonly()
+      .nullable(),
+    /** Tokens that went through the encoder in training. */
+    numTokens: count,
+    /** Updates skipped because loss or gradient were not finite. */
+    numSkipped: count,
+    /** Of these, the ones right before this state. */
+    numSkippedInARow: count,
+    /** Step of the last finished evaluation; null before the first. */
+    evaluatedAtStep: count.nullable(),
+  })
+  .readonly();
+
+/** Where a run stands: everything that changes from step to step besides parameters and moments. */
+export type RunProgress = z.infer<typeof progressSchema>;
+
+export const checkpointStateSchema = z
+  .strictObject({
+    version: z.literal(1),
+    progress: progressSchema,
+    /** Length of the metrics file at this state. Lines behind it belong to steps that will be made again. */
+    metricsBytes: count,
+    run: runSchema,
+  })
+  .readonly();
+
+export type CheckpointState = z.infer<typeof checkpointStateSchema>;
+
+/** Before the first step. */
+export const initialProgress: RunProgress = Object.freeze({
+  step: 0,
+  cursor: null,
+  numTokens: 0,
+  numSkipped: 0,
+  numSkippedInARow: 0,
+  evaluatedAtStep: null,
+});
+
+/** The progress after one update. */
+export function advance(
+  progress: RunProgress,
+  update: { readonly cursor: BatchCursor; readonly numTokens: number; readonly skipped: boolean },
+): RunProgress {
+  return {
+    ...progress,
+    step: progress.step + 1,
+    cursor: update.cursor,
+    numTokens: progress.numTokens + update.numTokens,
+    numSkipped: progress.numSkipped + (update.skipped ? 1 : 0),
+    numSkippedInARow: update.skipped ? progress.numSkippedInARow + 1 : 0,
+  };
+}
