@@ -1,0 +1,214 @@
+import * as tf from '@tensorflow/tfjs-core';
+
+/**
+ * The token-level contrastive loss (TC) of Fu, Zhou, Xu, Zhou, Li: Contextual Representation Learning beyond Masked
+ * Language Modeling (ACL 2022).
+ *
+ * Shape suffixes: N tokens of the micro-batch (rows × length, flat), D hidden size, A anchors, K negatives of an
+ * anchor, C anchors of a chunk.
+ */
+
+/** Flat token indices, int32. An anchor may occur several times. */
+export interface PairTensors {
+  /** [A] t1 */
+  readonly anchors_A: tf.Tensor1D;
+  /** [A] t2 */
+  readonly positives_A: tf.Tensor1D;
+  /** [A, K] tk */
+  readonly negatives_AK: tf.Tensor2D;
+}
+
+export interface TokenContrastiveOptions {
+  /** τ, above 0 */
+  readonly temperature: number;
+}
+
+export interface TokenContrastiveResult {
+  /** Mean of ℓ over the anchors; 0 when there is none. Differentiable. */
+  readonly loss: tf.Scalar;
+  /** How many anchors are nearer to their positive than to each of their negatives. Not differentiable. */
+  readonly numCorrect: tf.Scalar;
+}
+
+/** Smallest norm to divide by: the ε of `torch.nn.functional.cosine_similarity`. */
+const minNorm = 1e-8;
+
+/**
+ * Bytes of gathered negatives that exist at a time. [A, K, D] as a whole is 210 MB at A = 2048, K = 50, D = 512;
+ * chunks of this size stay in the processor's cache, and smaller ones only add calls.
+ */
+const chunkBytes = 8 * 2 ** 20;
+
+/**
+ * TC of one micro-batch:
+ *
+ *     g_i = h_i − x_i
+ *     ℓ(t1) = −log  e^{cos(g_t1, g_t2)/τ} / ( e^{cos(g_t1, g_t2)/τ} + Σ_k e^{cos(g_t1, g_tk)/τ} )
+ *     loss  = mean of ℓ over the anchors
+ *
+ * Positives and negatives are constants to the gradient: only the anchors' g pass it on, to h as it is and to x
+ * negated. With the softmax s over the K + 1 similarities of an anchor and u = g/‖g‖ that gradient is closed,
+ *
+ *     ∂ℓ/∂u_t1 = ( Σ_j s_j u_j − u_t2 ) / τ        ∂ℓ/∂g_t1 = ( ∂ℓ/∂u − (∂ℓ/∂u · u) u ) / ‖g‖
+ *
+ * and is made in the same pass over the gathered rows as the loss, so nothing of size [A, K, D] is ever kept.
+ * The sizes alone decide the operations: the call can be traced into a graph.
+ *
+ * @param hidden_ND h, the encoder's output
+ * @param embedded_ND x, the embeddings that went into the encoder
+ */
+export function tokenContrastiveLoss(
+  hidden_ND: tf.Tensor2D,
+  embedded_ND: tf.Tensor2D,
+  pairs: PairTensors,
+  { temperature }: TokenContrastiveOptions,
+): TokenContrastiveResult {
+  return tf.tidy(() => {
+    const kept: { numCorrect?: tf.Scalar } = {};
+    const lossOf = tf.customGrad((...args) => {
+      const [hidden, embedded, save] = args as [tf.Tensor2D, tf.Tensor2D, tf.GradSaveFunc];
+      const { loss, numCorrect, gradient_ND } = lossAndGradient(hidden, embedded, pairs, temperature);
+      kept.numCorrect = tf.keep(numCorrect);
+      save([gradient_ND]);
+      return {
+        value: loss,
+        gradFunc: (dy: tf.Tensor, saved: tf.Tensor[]) => {
+          const toHidden_ND = tf.mul(saved[0]!, dy);
+          return [toHidden_ND, tf.neg(toHidden_ND)];
+        },
+      };
+    });
+    const loss: tf.Scalar = lossOf(hidden_ND, embedded_ND);
+    // customGrad returns one tensor; the second leaves it by being kept, and enters this scope as a clone.
+    const numCorrect = tf.clone(kept.numCorrect!);
+    kept.numCorrect!.dispose();
+    return { loss, numCorrect };
+  });
+}
+
+interface LossAndGradient {
+  readonly loss: tf.Scalar;
+  readonly numCorrect: tf.Scalar;
+  /** ∂loss/∂g; zero for tokens that are no anchor. */
+  readonly gradient_ND: tf.Tensor2D;
+}
+
+function lossAndGradient(
+  hidden_ND: tf.Tensor2D,
+  embedded_ND: tf.Tensor2D,
+  { anchors_A, positives_A, negatives_AK }: PairTensors,
+  temperature: number,
+): LossAndGradient {
+  const [numTokens, hiddenSize] = hidden_ND.shape;
+  const [numAnchors, numNegatives] = negatives_AK.shape;
+  if (numAnchors === 0) {
+    return { loss: tf.scalar(0), numCorrect: tf.scalar(0), gradient_ND: tf.zeros([numTokens, hiddenSize]) };
+  }
+  const semantics_ND = tf.sub(hidden_ND, embedded_ND);
+  const norm_N1 = tf.maximum<tf.Tensor2D>(
+    tf.sqrt(tf.sum(tf.square(semantics_ND), 1, true)),
+    tf.scalar(minNorm),
+  );
+  const unit_ND = tf.div<tf.Tensor2D>(semantics_ND, norm_N1);
+  const flatNegatives: tf.Tensor1D = tf.reshape(negatives_AK, [numAnchors * numNegatives]);
+
+  const chunkSize = Math.max(1, Math.floor(chunkBytes / (4 * numNegatives * hiddenSize)));
+  const chunks: ChunkResult[] = [];
+  for (let start = 0; start < numAnchors; start += chunkSize) {
+    const size = Math.min(chunkSize, numAnchors - start);
+    chunks.push(
+      tf.tidy(() =>
+        contrastChunk(
+          unit_ND,
+          norm_N1,
+          {
+            anchors_C: tf.slice(anchors_A, start, size),
+            positives_C: tf.slice(positives_A, start, size),
+            negatives_CK: tf.slice(flatNegatives, start * numNegatives, size * numNegatives),
+          },
+          temperature,
+        ),
+      ),
+    );
+  }
+
+  const mean = tf.scalar(1 / numAnchors);
+  const anchorGradient_AD = tf.mul(concatRows(chunks.map(({ gradient_CD }) => gradient_CD)), mean);
+  return {
+    loss: tf.mul(tf.sum(tf.stack(chunks.map(({ lossSum }) => lossSum))), mean),
+    numCorrect: tf.sum(tf.stack(chunks.map(({ numCorrect }) => numCorrect))),
+    gradient_ND: tf.scatterND(tf.expandDims(anchors_A, 1), anchorGradient_AD, [numTokens, hiddenSize]),
+  };
+}
+
+function concatRows(parts: readonly tf.Tensor2D[]): tf.Tensor2D {
+  return parts.length === 1 ? parts[0]! : tf.concat([...parts], 0);
+}
+
+/** A type and not an interface: tidy wants an index signature. */
+type ChunkResult = {
+  /** Sum of ℓ over the chunk. */
+  readonly lossSum: tf.Scalar;
+  readonly numCorrect: tf.Scalar;
+  /** ∂ℓ/∂g of each anchor. */
+  readonly gradient_CD: tf.Tensor2D;
+};
+
+function contrastChunk(
+  unit_ND: tf.Tensor2D,
+  norm_N1: tf.Tensor2D,
+  pairs: {
+    readonly anchors_C: tf.Tensor1D;
+    readonly positives_C: tf.Tensor1D;
+    /** Flat: K for each anchor. */
+    readonly negatives_CK: tf.Tensor1D;
+  },
+  temperature: number,
+): ChunkResult {
+  const size = pairs.anchors_C.shape[0];
+  const hiddenSize = unit_ND.shape[1];
+  const numNegatives = pairs.negatives_CK.shape[0] / size;
+  const inverseTemperature = tf.scalar(1 / temperature);
+
+  const anchor_CD = tf.gather(unit_ND, pairs.anchors_C);
+  const positive_CD = tf.gather(unit_ND, pairs.positives_C);
+  const negative_CKD = tf.reshape(tf.gather(unit_ND, pairs.negatives_CK), [size, numNegatives, hiddenSize]);
+
+  const positive_C1 = tf.mul<tf.Tensor2D>(
+    tf.sum(tf.mul(anchor_CD, positive_CD), 1, true),
+    inverseTemperature,
+  );
+  const negative_CK = tf.mul<tf.Tensor2D>(
+    tf.reshape(tf.matMul(negative_CKD, tf.reshape(anchor_CD, [size, hiddenSize, 1])), [size, numNegatives]),
+    inverseTemperature,
+  );
+
+  // log Σ e^z = max + log Σ e^(z − max): no exponential overflows, and one of them is 1.
+  const highestNegative_C1 = tf.max<tf.Tensor2D>(negative_CK, 1, true);
+  const highest_C1 = tf.maximum<tf.Tensor2D>(positive_C1, highestNegative_C1);
+  const positiveExp_C1 = tf.exp(tf.sub(positive_C1, highest_C1));
+  const negativeExp_CK = tf.exp(tf.sub(negative_CK, highest_C1));
+  const total_C1 = tf.add(positiveExp_C1, tf.sum(negativeExp_CK, 1, true));
+  const loss_C1 = tf.sub(tf.add(tf.log(total_C1), highest_C1), positive_C1);
+
+  const positiveError_C1 = tf.sub(tf.div(positiveExp_C1, total_C1), tf.scalar(1));
+  const negativeShare_CK = tf.div<tf.Tensor2D>(negativeExp_CK, total_C1);
+  const toUnit_CD = tf.add(
+    tf.mul(positive_CD, positiveError_C1),
+    tf.reshape(tf.matMul(tf.reshape(negativeShare_CK, [size, 1, numNegatives]), negative_CKD), [
+      size,
+      hiddenSize,
+    ]),
+  );
+  const along_C1 = tf.sum(tf.mul(toUnit_CD, anchor_CD), 1, true);
+  const across_CD = tf.sub(toUnit_CD, tf.mul(anchor_CD, along_C1));
+  const gradient_CD = tf.div<tf.Tensor2D>(
+    tf.mul(across_CD, inverseTemperature),
+    tf.gather(norm_N1, pairs.anchors_C),
+  );
+  return {
+    lossSum: tf.sum(loss_C1),
+    numCorrect: tf.sum(tf.cast(tf.greater(positive_C1, highestNegative_C1), 'float32')),
+    gradient_CD,
+  };
+}
