@@ -63,11 +63,9 @@ const tokenizer = z
     reference: z.string(),
     kind: z.literal('wordpiece'),
     lowercase: z.boolean(),
-    stripAccents: z.boolean(),
-    handleChineseChars: z.boolean(),
-    maxInputCharsPerWord: z.int().positive(),
     vocabSize: z.int().positive(),
     sha256,
+    fingerprint: sha256,
     specialTokenIds: z
       .strictObject({ pad: tokenId, unk: tokenId, cls: tokenId, sep: tokenId, mask: tokenId })
       .readonly(),

@@ -46,12 +46,11 @@ export interface ManifestTokenizer {
   readonly reference: string;
   readonly kind: 'wordpiece';
   readonly lowercase: boolean;
-  readonly stripAccents: boolean;
-  readonly handleChineseChars: boolean;
-  readonly maxInputCharsPerWord: number;
   readonly vocabSize: number;
   /** Of vocab.txt: each token and a line feed. */
   readonly sha256: string;
+  /** Of everything that decides a text's ids. */
+  readonly fingerprint: string;
   readonly specialTokenIds: SpecialTokenIds;
 }
 

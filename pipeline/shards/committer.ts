@@ -1,0 +1,156 @@
+import { join } from 'node:path';
+import type { PackOptions, RowGroup } from '../pack.ts';
+import { Packer } from '../pack.ts';
+import type { TokenChunk } from '../types.ts';
+import { ensureFolder } from './atomic.ts';
+import type { DatasetSettings, DatasetTotals, ManifestShard, PrepareCursor, Split } from './manifest.ts';
+import type { WrittenShard } from './writer.ts';
+import { ShardWriter } from './writer.ts';
+
+const splits: readonly Split[] = ['train', 'validation'];
+
+export interface CommitterOptions {
+  /** The dataset's folder. */
+  readonly folder: string;
+  readonly settings: DatasetSettings;
+  readonly specialTokenIds: PackOptions['specialTokenIds'];
+  /** Where to go on: the input that `take` is fed begins at its `input`. */
+  readonly start: PrepareCursor;
+  /** Number of the next shard of each split. */
+  readonly nextShard: Readonly<Record<Split, number>>;
+}
+
+/** Shards that are under their final names and belong together: one full train shard, and what validation has. */
+export interface Commit {
+  readonly shards: readonly ManifestShard[];
+  readonly end: PrepareCursor;
+  /** Since the commit before. */
+  readonly counts: DatasetTotals;
+}
+
+const noCounts: DatasetTotals = {
+  documents: 0,
+  textBytes: 0,
+  tokens: 0,
+  unknownTokens: 0,
+  paddingTokens: 0,
+  droppedTokens: 0,
+  trainRows: 0,
+  validationRows: 0,
+};
+
+/** Sum of two tallies. */
+export function addTotals(a: DatasetTotals, b: DatasetTotals): DatasetTotals {
+  return {
+    documents: a.documents + b.documents,
+    textBytes: a.textBytes + b.textBytes,
+    tokens: a.tokens + b.tokens,
+    unknownTokens: a.unknownTokens + b.unknownTokens,
+    paddingTokens: a.paddingTokens + b.paddingTokens,
+    droppedTokens: a.droppedTokens + b.droppedTokens,
+    trainRows: a.trainRows + b.trainRows,
+    validationRows: a.validationRows + b.validationRows,
+  };
+}
+
+/**
+ * Packs tokenized chunks into shards. Holds one row group of each split in memory; full ones go to the open
+ * shards' temporary files at once. Where commits fall depends on the rows alone, so a run that goes on from any
+ * commit's `end` makes the same files.
+ */
+export class ShardCommitter {
+  readonly #options: CommitterOptions;
+  readonly #packer: Packer;
+  readonly #open = new Map<Split, ShardWriter>();
+  readonly #next: Record<Split, number>;
+  #counts = noCounts;
+  #end: PrepareCursor;
+  /** Place in the first chunk; later ones are taken whole. */
+  #from: { readonly document: number; readonly token: number };
+
+  constructor(options: CommitterOptions) {
+    const { settings, specialTokenIds, start, nextShard } = options;
+    this.#options = options;
+    this.#packer = new Packer({ ...settings, specialTokenIds }, start.carry);
+    this.#next = { ...nextShard };
+    this.#end = start;
+    this.#from = { document: start.document, token: start.token };
+  }
+
+  /**
+   * Takes the next chunk of the input. Yields a commit whenever a train shard is full; the caller notes it in
+   * the manifest before it goes on.
+   * @throws TacoError `disk`
+   */
+  async *take(chunk: TokenChunk): AsyncGenerator<Commit> {
+    const from = this.#from;
+    this.#from = { document: 0, token: 0 };
+    for (const group of this.#packer.pack(chunk, from)) {
+      await this.#write(group);
+      if (this.#open.get('train')?.rows === this.#options.settings.rowsPerShard) {
+        const validation = this.#packer.takeRows('validation');
+        if (validation !== undefined) await this.#write(validation);
+        yield await this.#commit({ input: chunk.at, ...this.#packer.position, carry: this.#packer.carry });
+      }
+    }
+    // Counted when the chunk is over: a run that restarts inside a chunk reads it again and counts it then.
+    this.#count({
+      documents: chunk.ends.length,
+      textBytes: chunk.textBytes,
+      unknownTokens: chunk.numUnknown,
+    });
+    this.#end = { input: chunk.next, document: 0, token: 0, carry: this.#packer.carry };
+  }
+
+  /** Ends the splits and commits what is left; there may be no shard in it. @throws TacoError `disk` */
+  async finish(): Promise<Commit> {
+    const { remainder } = this.#options.settings;
+    for (const split of splits) {
+      const { group, dropped } = this.#packer.finish(split, remainder);
+      if (group !== undefined) await this.#write(group);
+      this.#count({ droppedTokens: dropped });
+    }
+    return await this.#commit({ ...this.#end, carry: { train: [], validation: [] } });
+  }
+
+  /** Gives up the shards that are not full and removes their temporary files. */
+  async discard(): Promise<void> {
+    for (const writer of this.#open.values()) await writer.discard();
+    this.#open.clear();
+  }
+
+  async #write(group: RowGroup): Promise<void> {
+    const { folder, settings } = this.#options;
+    const { split, rows, tokens } = group;
+    let writer = this.#open.get(split);
+    if (writer === undefined) {
+      await ensureFolder(join(folder, split));
+      writer = await ShardWriter.create(folder, split, this.#next[split]);
+      this.#open.set(split, writer);
+    }
+    await writer.write(group);
+    this.#count({
+      tokens,
+      paddingTokens: rows * settings.maxSeqLen - tokens,
+      [split === 'train' ? 'trainRows' : 'validationRows']: rows,
+    });
+  }
+
+  async #commit(end: PrepareCursor): Promise<Commit> {
+    const written: WrittenShard[] = [];
+    for (const split of splits) {
+      const writer = this.#open.get(split);
+      if (writer === undefined) continue;
+      written.push(await writer.finish());
+      this.#open.delete(split);
+      this.#next[split] += 1;
+    }
+    const counts = this.#counts;
+    this.#counts = noCounts;
+    return { shards: written.map((shard) => ({ ...shard, end })), end, counts };
+  }
+
+  #count(counts: Partial<DatasetTotals>): void {
+    this.#counts = addTotals(this.#counts, { ...noCounts, ...counts });
+  }
+}

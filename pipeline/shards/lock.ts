@@ -1,0 +1,164 @@
+import { randomUUID } from 'node:crypto';
+import { constants, copyFile, link, readFile, rename, rm, stat, utimes, writeFile } from 'node:fs/promises';
+import { hostname } from 'node:os';
+import { join } from 'node:path';
+import { z } from 'zod';
+import { systemCodeOf, TacoError } from '../errors.ts';
+import { diskError } from './atomic.ts';
+
+export const lockFile = '.lock';
+
+const HEARTBEAT_MS = 10_000;
+/** A lock of another machine, whose processes we cannot see, is dead when it was silent for this long. */
+const SILENT_MS = 6 * HEARTBEAT_MS;
+const MAX_ATTEMPTS = 5;
+const noLinks: ReadonlySet<string> = new Set(['EPERM', 'ENOTSUP', 'EOPNOTSUPP', 'ENOSYS', 'EMLINK']);
+
+const holderSchema = z.strictObject({
+  pid: z.int().positive(),
+  host: z.string(),
+  /** When the process began, where the system tells: a pid alone may be used again. */
+  processStart: z.string(),
+  /** Distinguishes locks of one process. */
+  id: z.string(),
+});
+type Holder = z.infer<typeof holderSchema>;
+
+/** Exclusive right to write into a folder, until `release`. */
+export interface FolderLock {
+  release(): Promise<void>;
+}
+
+/**
+ * Takes the lock of a folder that exists. The lock file appears whole or not at all (hard link of a finished
+ * file), and a lock whose process is dead is taken over.
+ * @throws TacoError `locked` when another process works on the folder, `disk` when it cannot be written
+ */
+export async function lockFolder(folder: string): Promise<FolderLock> {
+  const path = join(folder, lockFile);
+  const own: Holder = {
+    pid: process.pid,
+    host: hostname(),
+    processStart: await processStartOf(process.pid),
+    id: randomUUID(),
+  };
+  const candidate = `${path}-${own.id}`;
+  try {
+    await writeFile(candidate, `${JSON.stringify(own)}\n`, { flag: 'wx' });
+    for (let attempt = 0; attempt < MAX_ATTEMPTS; attempt += 1) {
+      if (await linkOnce(candidate, path)) return held(path, own);
+      await takeAway(path, own);
+    }
+    throw new TacoError(`cannot lock ${folder}: other processes are taking it at the same time; try again`, {
+      code: 'locked',
+      stage: 'shards',
+      path,
+    });
+  } catch (error) {
+    throw diskError('lock', folder, error);
+  } finally {
+    await rm(candidate, { force: true }).catch(() => undefined);
+  }
+}
+
+/** @returns false when there is a lock already */
+async function linkOnce(candidate: string, path: string): Promise<boolean> {
+  try {
+    await link(candidate, path);
+    return true;
+  } catch (error) {
+    if (systemCodeOf(error) === 'EEXIST') return false;
+    if (!noLinks.has(systemCodeOf(error) ?? '')) throw error;
+  }
+  // A file system without hard links (FAT, some network mounts).
+  try {
+    await copyFile(candidate, path, constants.COPYFILE_EXCL);
+    return true;
+  } catch (error) {
+    if (systemCodeOf(error) === 'EEXIST') return false;
+    throw error;
+  }
+}
+
+/** Removes a stale lock. @throws TacoError `locked` when its holder lives */
+async function takeAway(path: string, own: Holder): Promise<void> {
+  const found = await readHolder(path);
+  if (found === undefined) return;
+  if (await isAlive(path, found)) throw lockedBy(path, found);
+  // Renaming moves exactly one file: of two processes that saw the stale lock, one gets it. The other may get
+  // the new lock of the first instead, sees that it is not the stale one, and puts it back.
+  const aside = `${path}-stale-${own.id}`;
+  try {
+    await rename(path, aside);
+  } catch (error) {
+    if (systemCodeOf(error) === 'ENOENT') return;
+    throw error;
+  }
+  const moved = await readHolder(aside);
+  if (moved !== undefined && moved.id !== found.id) await linkOnce(aside, path);
+  await rm(aside, { force: true });
+}
+
+async function readHolder(path: string): Promise<Holder | undefined> {
+  let text: string;
+  try {
+    text = await readFile(path, 'utf8');
+  } catch (error) {
+    if (systemCodeOf(error) === 'ENOENT') return undefined;
+    throw error;
+  }
+  try {
+    return holderSchema.parse(JSON.parse(text));
+  } catch {
+    // Half-written when the machine went down, or not ours: judged by its age alone.
+    return { pid: 0, host: 'an unknown machine', processStart: '', id: text };
+  }
+}
+
+async function isAlive(path: string, holder: Holder): Promise<boolean> {
+  if (holder.host !== hostname()) {
+    const { mtimeMs } = await stat(path);
+    return Date.now() - mtimeMs < SILENT_MS;
+  }
+  try {
+    process.kill(holder.pid, 0);
+  } catch (error) {
+    // EPERM: it lives and belongs to someone else.
+    if (systemCodeOf(error) === 'ESRCH') return false;
+  }
+  return holder.processStart === (await processStartOf(holder.pid));
+}
+
+/** Clock ticks since boot at which a process began; empty where the system has no /proc. */
+async function processStartOf(pid: number): Promise<string> {
+  try {
+    const status = await readFile(`/proc/${pid}/stat`, 'utf8');
+    // Field 22; the name in field 2 may hold spaces, so count from its closing parenthesis.
+    return status.slice(status.lastIndexOf(')') + 2).split(' ')[19] ?? '';
+  } catch {
+    return '';
+  }
+}
+
+function lockedBy(path: string, holder: Holder): TacoError {
+  const where = holder.host === hostname() ? '' : ` on ${holder.host}`;
+  return new TacoError(
+    `process ${holder.pid}${where} is preparing this folder (${path}); wait for it, stop it, or choose another folder with --out`,
+    { code: 'locked', stage: 'shards', path },
+  );
+}
+
+function held(path: string, own: Holder): FolderLock {
+  const heartbeat = setInterval(() => {
+    const now = new Date();
+    utimes(path, now, now).catch(() => undefined);
+  }, HEARTBEAT_MS);
+  heartbeat.unref();
+  return {
+    async release() {
+      clearInterval(heartbeat);
+      const found = await readHolder(path).catch(() => undefined);
+      if (found?.id === own.id) await rm(path, { force: true }).catch(() => undefined);
+    },
+  };
+}
