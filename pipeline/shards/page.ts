@@ -1,4 +1,5 @@
 import { endianness } from 'node:os';
+import { crc32 } from 'node:zlib';
 import type { EncodedPage } from 'parquetjs-lite';
 import parquetTypes from 'parquetjs-lite/gen-nodejs/parquet_types.js';
 import { deflate } from 'parquetjs-lite/lib/compression.js';
@@ -41,9 +42,12 @@ export function encodeListPage(ids: Int32Array<ArrayBuffer>, numRows: number): L
   details.is_compressed = true;
   header.data_page_header_v2 = details;
 
+  const body = Buffer.concat([repetition, definition, values]);
+  header.crc = crc32(body) | 0; // thrift has signed integers only
+
   const headerBytes = serializeThrift(header);
   return {
-    page: Buffer.concat([headerBytes, repetition, definition, values]),
+    page: Buffer.concat([headerBytes, body]),
     num_values: ids.length,
     first_row_index: 0,
     uncompressedBytes: headerBytes.length + levelsBytes + plain.length,

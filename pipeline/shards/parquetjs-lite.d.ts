@@ -55,6 +55,8 @@ declare module 'parquetjs-lite/gen-nodejs/parquet_types.js' {
     type: number;
     uncompressed_page_size: number;
     compressed_page_size: number;
+    /** CRC-32 of what follows the header, as stored. */
+    crc: number;
     data_page_header_v2: DataPageHeaderV2;
   }
   export class DataPageHeaderV2 {
