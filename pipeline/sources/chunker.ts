@@ -18,10 +18,14 @@ export interface DocumentBatch {
 /**
  * Groups documents into chunks greedily: every document goes into the current chunk unless that would exceed a
  * bound; a document larger than the bound has a chunk of its own. As a chunk begins where the one before ended,
- * reading again from any chunk's `next` finds the same borders. Cursors inside a run of empty documents are
- * never given out: a chunk ends right behind its last document that is not empty, the last one at the very end.
+ * reading again from any chunk's `next` finds the same borders. A chunk ends right behind its last document that
+ * is not empty, the last chunk at the very end.
+ * @param end cursor of the exhausted source and its total bytes
  */
-export async function* chunkDocuments(batches: AsyncIterable<DocumentBatch>): AsyncGenerator<SourceChunk> {
+export async function* chunkDocuments(
+  batches: AsyncIterable<DocumentBatch>,
+  end: { readonly cursor: SourceCursor; readonly totalBytes: number },
+): AsyncGenerator<SourceChunk> {
   const builder = new ChunkBuilder();
   for await (const batch of batches) {
     for (let index = 0; index < batch.documents.length; index++) {
@@ -32,7 +36,7 @@ export async function* chunkDocuments(batches: AsyncIterable<DocumentBatch>): As
     }
     builder.settle();
   }
-  if (!builder.empty) yield builder.take();
+  if (!builder.empty) yield { ...builder.take(), next: end.cursor, inputBytes: end.totalBytes };
 }
 
 class ChunkBuilder {

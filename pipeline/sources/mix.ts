@@ -93,7 +93,7 @@ async function* readMixed(
       at = next;
     }
   } finally {
-    await Promise.all([...iterators.values()].map((iterator) => iterator.return?.()));
+    for (const iterator of iterators.values()) await iterator.return?.();
   }
 }
 

@@ -1,0 +1,151 @@
+import { createReadStream } from 'node:fs';
+import { pipeline, type Readable, Transform } from 'node:stream';
+import { createGunzip } from 'node:zlib';
+import { Decompress } from 'fzstd';
+import { messageOf, TacoError } from '../errors.ts';
+import { localError } from './byte-file.ts';
+
+export type Compression = 'none' | 'gzip' | 'zstd';
+
+/** Lines that were complete at the same time. */
+export interface LineBatch {
+  /** Without line ends; a view, valid until the next batch is asked for. */
+  readonly lines: readonly Uint8Array[];
+  /** Bytes of the file as it is stored, read up to here. */
+  readonly storedBytes: number;
+}
+
+const READ_BYTES = 256 * 1024;
+/** A document larger than this is surely not one: a missing line end, or a binary file. */
+const MAX_DOCUMENT_BYTES = 64 * 1024 * 1024;
+const NEWLINE = 10;
+const CARRIAGE_RETURN = 13;
+
+/**
+ * Lines of a text file in order, decompressed. `\n` and `\r\n` end a line, a last line without either counts,
+ * a byte order mark at the start is dropped. Bytes are not decoded: malformed UTF-8 stays as it is.
+ * @throws TacoError `not-found`, `disk`, or `corrupt` for a damaged archive or a line over 64 MiB
+ */
+export async function* readLines(path: string, compression: Compression): AsyncGenerator<LineBatch> {
+  let rest: Uint8Array = new Uint8Array(0);
+  let first = true;
+  let storedBytes = 0;
+  for await (const block of readBlocks(path, compression)) {
+    storedBytes = block.storedBytes;
+    let bytes = block.bytes;
+    if (rest.length > 0) {
+      if (rest.length > MAX_DOCUMENT_BYTES) throw tooLarge(path, 'a line');
+      bytes = concatenate(rest, bytes);
+    }
+    if (first && bytes.length >= 3) {
+      first = false;
+      if (startsWithMark(bytes)) bytes = bytes.subarray(3);
+    }
+    const lines: Uint8Array[] = [];
+    let start = 0;
+    for (let end = bytes.indexOf(NEWLINE); end >= 0; end = bytes.indexOf(NEWLINE, start)) {
+      lines.push(withoutReturn(bytes.subarray(start, end)));
+      start = end + 1;
+    }
+    rest = bytes.subarray(start);
+    if (lines.length > 0) yield { lines, storedBytes };
+  }
+  if (rest.length > 0) yield { lines: [withoutReturn(rest)], storedBytes };
+}
+
+/**
+ * The whole content of a text file, decompressed, without a byte order mark.
+ * @throws TacoError as `readLines`
+ */
+export async function readWhole(path: string, compression: Compression): Promise<Uint8Array> {
+  const blocks: Uint8Array[] = [];
+  let length = 0;
+  for await (const { bytes } of readBlocks(path, compression)) {
+    blocks.push(bytes);
+    length += bytes.length;
+    if (length > MAX_DOCUMENT_BYTES) throw tooLarge(path, 'the document');
+  }
+  const whole = Buffer.concat(blocks);
+  return startsWithMark(whole) ? whole.subarray(3) : whole;
+}
+
+async function* readBlocks(
+  path: string,
+  compression: Compression,
+): AsyncGenerator<{ bytes: Uint8Array; storedBytes: number }> {
+  const file = createReadStream(path, { highWaterMark: READ_BYTES });
+  let fileError: unknown;
+  file.once('error', (error) => {
+    fileError = error;
+  });
+  const stream = decompressing(file, compression);
+  try {
+    for await (const block of stream as AsyncIterable<Uint8Array>) {
+      yield { bytes: block, storedBytes: file.bytesRead };
+    }
+  } catch (error) {
+    if (fileError !== undefined) throw localError(path, fileError);
+    if (error instanceof TacoError) throw error;
+    throw new TacoError(
+      `${path} is not a whole ${compression} file (${messageOf(error)}); fetch or pack it again`,
+      { code: 'corrupt', stage: 'source', path, cause: error },
+    );
+  } finally {
+    stream.destroy();
+    file.destroy();
+  }
+}
+
+function decompressing(file: Readable, compression: Compression): Readable {
+  if (compression === 'none') return file;
+  const decoder =
+    compression === 'gzip' ? createGunzip({ chunkSize: READ_BYTES }) : new ZstdStream({ highWaterMark: 1 });
+  // The consumer hears of errors through the decoder, which pipeline() destroys with them.
+  return pipeline(file, decoder, () => undefined);
+}
+
+/** Streaming Zstandard, several frames in one file included. */
+class ZstdStream extends Transform {
+  readonly #decoder = new Decompress((bytes) => {
+    if (bytes.length > 0) this.push(bytes);
+  });
+
+  override _transform(block: Uint8Array, _encoding: string, done: (error?: Error) => void): void {
+    this.#feed(block, false, done);
+  }
+
+  override _flush(done: (error?: Error) => void): void {
+    this.#feed(new Uint8Array(0), true, done);
+  }
+
+  #feed(block: Uint8Array, final: boolean, done: (error?: Error) => void): void {
+    try {
+      this.#decoder.push(block, final);
+      done();
+    } catch (error) {
+      done(error instanceof Error ? error : new Error(messageOf(error)));
+    }
+  }
+}
+
+function concatenate(head: Uint8Array, tail: Uint8Array): Uint8Array {
+  const joined = new Uint8Array(head.length + tail.length);
+  joined.set(head);
+  joined.set(tail, head.length);
+  return joined;
+}
+
+function withoutReturn(line: Uint8Array): Uint8Array {
+  return line.at(-1) === CARRIAGE_RETURN ? line.subarray(0, -1) : line;
+}
+
+function startsWithMark(bytes: Uint8Array): boolean {
+  return bytes[0] === 0xef && bytes[1] === 0xbb && bytes[2] === 0xbf;
+}
+
+function tooLarge(path: string, what: string): TacoError {
+  return new TacoError(
+    `${what} in ${path} is over ${MAX_DOCUMENT_BYTES >> 20} MiB; expected text, one document a line (or #file)`,
+    { code: 'corrupt', stage: 'source', path },
+  );
+}

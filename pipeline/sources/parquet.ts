@@ -1,0 +1,156 @@
+import { type FileMetaData, parquetMetadataAsync } from 'hyparquet';
+import { messageOf, TacoError } from '../errors.ts';
+import type { SourceCursor } from '../types.ts';
+import type { ByteFile } from './byte-file.ts';
+import type { DocumentBatch } from './chunker.ts';
+import { readTextPages, SequentialBytes } from './parquet-pages.ts';
+import { type ColumnChunk, columnChunks, planRanges } from './parquet-plan.ts';
+import { prefetch } from './prefetch.ts';
+
+/** One read of a file's end nearly always holds its whole footer. */
+const TAIL_BYTES = 512 * 1024;
+/** Ranges in flight or waiting: a few round trips ahead, within some 30 MB. */
+const READ_AHEAD = 3;
+
+/** A Parquet file whose footer has been read. */
+export interface ParquetFile {
+  readonly file: ByteFile;
+  readonly metadata: FileMetaData;
+  readonly chunks: readonly ColumnChunk[];
+  readonly numRows: number;
+}
+
+export interface ParquetReadOptions {
+  readonly column: string;
+  /** Sizes of the source's files, in order. */
+  readonly sizesBytes: readonly number[];
+  /** Opens the file at an index; called once for each file that is read, one file ahead of its use. */
+  open(index: number): Promise<ParquetFile>;
+}
+
+/**
+ * Reads a file's footer: one request, a second only when the metadata is longer than 512 KiB.
+ * @throws TacoError `corrupt` when it is no Parquet, `not-found` when the column is missing
+ */
+export async function openParquet(file: ByteFile, column: string): Promise<ParquetFile> {
+  const tail = withTail(file);
+  let metadata: FileMetaData;
+  try {
+    if (file.sizeBytes < 12) throw new Error(`it has ${file.sizeBytes} bytes`);
+    metadata = await parquetMetadataAsync(
+      { byteLength: file.sizeBytes, slice: async (start, end) => (await tail.read(start, end!)).buffer },
+      { initialFetchSize: TAIL_BYTES, geoparquet: false },
+    );
+  } catch (error) {
+    if (error instanceof TacoError) throw error;
+    throw new TacoError(`${file.name} is not a whole Parquet file (${messageOf(error)}); fetch it again`, {
+      code: 'corrupt',
+      stage: 'source',
+      path: file.name,
+      cause: error,
+    });
+  }
+  const chunks = columnChunks(metadata, column, file.name);
+  return { file: tail, metadata, chunks, numRows: Number(metadata.num_rows) };
+}
+
+/** Keeps the end of the file that the footer came from: a small file is then read by this one request. */
+function withTail(file: ByteFile): ByteFile {
+  const tailStart = Math.max(0, file.sizeBytes - TAIL_BYTES);
+  let tail: Uint8Array<ArrayBuffer> | undefined;
+  return {
+    name: file.name,
+    sizeBytes: file.sizeBytes,
+    close: () => file.close(),
+    async read(start, end) {
+      if (end <= tailStart || (start < tailStart && tail === undefined)) return file.read(start, end);
+      tail ??= await file.read(tailStart, file.sizeBytes);
+      if (start >= tailStart) return tail.slice(start - tailStart, end - tailStart);
+      const bytes = new Uint8Array(end - start);
+      bytes.set(await file.read(start, tailStart));
+      bytes.set(tail.subarray(0, end - tailStart), tailStart - start);
+      return bytes;
+    },
+  };
+}
+
+/** Documents of a list of Parquet files from a cursor on, one page at a time. */
+export async function* readParquetFiles(
+  options: ParquetReadOptions,
+  from: SourceCursor,
+): AsyncGenerator<DocumentBatch> {
+  const { sizesBytes } = options;
+  let ahead = from.file < sizesBytes.length ? openAhead(options, from.file) : undefined;
+  let bytesBefore = sizesBytes.slice(0, from.file).reduce((sum, size) => sum + size, 0);
+  try {
+    for (let index = from.file; ahead !== undefined; index++) {
+      const parquet: ParquetFile = await ahead;
+      ahead = undefined;
+      const cursor = index === from.file ? from : { file: index, group: 0, row: 0 };
+      const openNext = (): void => {
+        if (index + 1 < sizesBytes.length) ahead ??= openAhead(options, index + 1);
+      };
+      try {
+        yield* readFile(parquet, cursor, bytesBefore, openNext);
+      } finally {
+        await parquet.file.close();
+      }
+      openNext();
+      bytesBefore += sizesBytes[index]!;
+    }
+  } finally {
+    await ahead?.then(({ file }) => file.close()).catch(() => undefined);
+  }
+}
+
+function openAhead(options: ParquetReadOptions, index: number): Promise<ParquetFile> {
+  const opening = options.open(index);
+  opening.catch(() => undefined);
+  return opening;
+}
+
+async function* readFile(
+  parquet: ParquetFile,
+  from: SourceCursor,
+  bytesBefore: number,
+  openNext: () => void,
+): AsyncGenerator<DocumentBatch> {
+  const { file, metadata } = parquet;
+  const chunks = parquet.chunks.slice(from.group);
+  const ranges = planRanges(chunks);
+  const segments = prefetch(
+    (function* () {
+      for (const [index, range] of ranges.entries()) {
+        yield async () => {
+          if (index + READ_AHEAD >= ranges.length) openNext();
+          return { range, bytes: await file.read(range.startByte, range.endByte) };
+        };
+      }
+    })(),
+    READ_AHEAD,
+  );
+  const bytes = new SequentialBytes(segments);
+  try {
+    for (const chunk of chunks) {
+      const skipRows = chunk.group === from.group ? from.row : 0;
+      for await (const page of readTextPages(metadata, chunk, bytes, { skipRows, name: file.name })) {
+        yield {
+          documents: page.values,
+          cursorAfter: (count) => cursorAt(parquet, from.file, chunk, page.firstRow + count),
+          inputBytesAfter: (count) =>
+            bytesBefore +
+            Math.floor((file.sizeBytes * (chunk.firstRow + page.firstRow + count)) / parquet.numRows),
+        };
+      }
+    }
+  } finally {
+    await segments.return(undefined);
+  }
+}
+
+/** The cursor behind `row` rows of a group; the end of a group is the beginning of the next. */
+function cursorAt(parquet: ParquetFile, file: number, chunk: ColumnChunk, row: number): SourceCursor {
+  if (row < chunk.numRows) return { file, group: chunk.group, row };
+  if (chunk.group + 1 < parquet.chunks.length) return { file, group: chunk.group + 1, row: 0 };
+  return { file: file + 1, group: 0, row: 0 };
+}
