@@ -8,3 +8,8 @@ export { loadTokenizer, type TokenizerFiles } from './text/load-tokenizer.ts';
 export { tokenizerFilesOf } from './text/tokenizer-files.ts';
 export { type AddedToken, type TokenizerSpec, tokenizerFingerprint } from './text/vocabulary.ts';
 export { startWorker } from './worker-thread.ts';
+export { type FolderLock, lockFolder } from './shards/lock.ts';
+export { createHubFiles, type HubFiles, hubFromEnvironment } from './sources/hub.ts';
+export { type Input, openInput } from './sources/mix.ts';
+export type { Source, SourceContext, SourceFile, SourceIdentity, WaitNotice } from './sources/source.ts';
+export { parseSourceSpec, parseSourceSpecs, type SourceSpec, shortNameOf } from './sources/spec.ts';
