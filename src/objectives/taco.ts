@@ -1,4 +1,5 @@
 import * as tf from '@tensorflow/tfjs-core';
+import { differentiable } from '../ops/differentiable.ts';
 
 /**
  * The token-level contrastive loss (TC) of Fu, Zhou, Xu, Zhou, Li: Contextual Representation Learning beyond Masked
@@ -64,24 +65,22 @@ export function tokenContrastiveLoss(
   { temperature }: TokenContrastiveOptions,
 ): TokenContrastiveResult {
   return tf.tidy(() => {
-    const kept: { numCorrect?: tf.Scalar } = {};
-    const lossOf = tf.customGrad((...args) => {
-      const [hidden, embedded, save] = args as [tf.Tensor2D, tf.Tensor2D, tf.GradSaveFunc];
-      const { loss, numCorrect, gradient_ND } = lossAndGradient(hidden, embedded, pairs, temperature);
-      kept.numCorrect = tf.keep(numCorrect);
+    let kept: tf.Scalar | undefined;
+    const loss = differentiable<tf.Scalar>([hidden_ND, embedded_ND], (save) => {
+      const { loss, numCorrect, gradient_ND } = lossAndGradient(hidden_ND, embedded_ND, pairs, temperature);
+      kept = tf.keep(numCorrect);
       save([gradient_ND]);
       return {
         value: loss,
-        gradFunc: (dy: tf.Tensor, saved: tf.Tensor[]) => {
+        gradient: (dy, saved) => {
           const toHidden_ND = tf.mul(saved[0]!, dy);
           return [toHidden_ND, tf.neg(toHidden_ND)];
         },
       };
     });
-    const loss: tf.Scalar = lossOf(hidden_ND, embedded_ND);
-    // customGrad returns one tensor; the second leaves it by being kept, and enters this scope as a clone.
-    const numCorrect = tf.clone(kept.numCorrect!);
-    kept.numCorrect!.dispose();
+    // A differentiable operation returns one tensor: the second leaves it by being kept and joins this scope as a clone.
+    const numCorrect = tf.clone(kept!);
+    kept!.dispose();
     return { loss, numCorrect };
   });
 }
