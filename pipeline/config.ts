@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { z } from 'zod';
 import { TacoError } from './errors.ts';
 import type { DatasetSettings } from './shards/manifest.ts';
-import { parseSourceSpecs, shortNameOf } from './sources/spec.ts';
+import { parseSourceSpecs, type SourceSpec, shortNameOf } from './sources/spec.ts';
 import { BUILTIN_TOKENIZER } from './text/builtin-vocabulary.ts';
 
 /** Everything prepare-data can be told. Checked and frozen: made by `createPrepareConfig` only. */
@@ -94,7 +94,8 @@ export function createPrepareConfig(input: PrepareInput = {}): PrepareConfig {
       `--rows-per-shard is ${rowsPerShard}, expected at most ${Math.floor(MAX_IDS_PER_SHARD / maxSeqLen)} with --max-seq-len ${maxSeqLen}`,
     );
   }
-  const out = values.out ?? defaultFolder(values);
+  const specs = parseSourceSpecs(values.sources);
+  const out = values.out ?? defaultFolder(values, specs);
   return Object.freeze({ ...values, sources: Object.freeze(values.sources), rowsPerGroup, out });
 }
 
@@ -124,9 +125,10 @@ interface FolderFacts {
 }
 
 /** `wiki-books-256` and the like: what differs most often is in the name, the manifest holds the rest. */
-function defaultFolder({ sources, tokenizer, maxSeqLen, packing }: FolderFacts): string {
+function defaultFolder(facts: FolderFacts, specs: readonly SourceSpec[]): string {
+  const { sources, tokenizer, maxSeqLen, packing } = facts;
   const isDefault = sources.join('\n') === DEFAULT_SOURCES.join('\n');
-  const parts = isDefault ? ['wiki-books'] : parseSourceSpecs(sources).map(shortNameOf);
+  const parts = isDefault ? ['wiki-books'] : specs.map(shortNameOf);
   parts.push(String(maxSeqLen));
   if (packing !== 'concat') parts.push(packing);
   if (tokenizer !== DEFAULT_TOKENIZER && tokenizer !== BUILTIN_TOKENIZER)

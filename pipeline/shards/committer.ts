@@ -4,6 +4,7 @@ import { Packer } from '../pack.ts';
 import type { TokenChunk } from '../types.ts';
 import { ensureFolder } from './atomic.ts';
 import type { DatasetSettings, DatasetTotals, ManifestShard, PrepareCursor, Split } from './manifest.ts';
+import { addTotals, noTotals } from './totals.ts';
 import type { WrittenShard } from './writer.ts';
 import { ShardWriter } from './writer.ts';
 
@@ -28,31 +29,6 @@ export interface Commit {
   readonly counts: DatasetTotals;
 }
 
-const noCounts: DatasetTotals = {
-  documents: 0,
-  textBytes: 0,
-  tokens: 0,
-  unknownTokens: 0,
-  paddingTokens: 0,
-  droppedTokens: 0,
-  trainRows: 0,
-  validationRows: 0,
-};
-
-/** Sum of two tallies. */
-export function addTotals(a: DatasetTotals, b: DatasetTotals): DatasetTotals {
-  return {
-    documents: a.documents + b.documents,
-    textBytes: a.textBytes + b.textBytes,
-    tokens: a.tokens + b.tokens,
-    unknownTokens: a.unknownTokens + b.unknownTokens,
-    paddingTokens: a.paddingTokens + b.paddingTokens,
-    droppedTokens: a.droppedTokens + b.droppedTokens,
-    trainRows: a.trainRows + b.trainRows,
-    validationRows: a.validationRows + b.validationRows,
-  };
-}
-
 /**
  * Packs tokenized chunks into shards. Holds one row group of each split in memory; full ones go to the open
  * shards' temporary files at once. Where commits fall depends on the rows alone, so a run that goes on from any
@@ -63,7 +39,7 @@ export class ShardCommitter {
   readonly #packer: Packer;
   readonly #open = new Map<Split, ShardWriter>();
   readonly #next: Record<Split, number>;
-  #counts = noCounts;
+  #counts = noTotals;
   #end: PrepareCursor;
   /** Place in the first chunk; later ones are taken whole. */
   #from: { readonly document: number; readonly token: number };
@@ -146,11 +122,11 @@ export class ShardCommitter {
       this.#next[split] += 1;
     }
     const counts = this.#counts;
-    this.#counts = noCounts;
+    this.#counts = noTotals;
     return { shards: written.map((shard) => ({ ...shard, end })), end, counts };
   }
 
   #count(counts: Partial<DatasetTotals>): void {
-    this.#counts = addTotals(this.#counts, { ...noCounts, ...counts });
+    this.#counts = addTotals(this.#counts, { ...noTotals, ...counts });
   }
 }
