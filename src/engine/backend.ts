@@ -3,6 +3,9 @@ import { dirname, join } from 'node:path';
 import * as tf from '@tensorflow/tfjs-core';
 import { setWasmPaths, version_wasm } from '@tensorflow/tfjs-backend-wasm';
 import { messageOf, TacoError } from '../../pipeline/index.ts';
+import { registerRowGather } from './kernel-gather-wasm.ts';
+import { registerTensorFlowKernels } from './kernels-tensorflow.ts';
+import { registerWasmKernels } from './kernels-wasm.ts';
 import { findNativeTensorFlow, loadNativeTensorFlow, projectRoot } from './native.ts';
 
 /** What a user may ask for; `auto` is TensorFlow where it loads, else WebAssembly. */
@@ -42,7 +45,7 @@ export async function openBackend(choice: BackendChoice, options: OpenBackendOpt
 
 async function openTensorFlow(choice: 'auto' | 'tensorflow', root: string): Promise<Backend> {
   const { candidates, absent } = findNativeTensorFlow(root);
-  const notes = [...absent];
+  const failures: string[] = [];
   for (const candidate of candidates) {
     try {
       const native = loadNativeTensorFlow(candidate);
@@ -50,12 +53,14 @@ async function openTensorFlow(choice: 'auto' | 'tensorflow', root: string): Prom
         tf.registerBackend('tensorflow', native.createBackend);
       }
       await activate('tensorflow');
-      const { packageName } = candidate;
-      return { name: 'tensorflow', version: native.version, device: native.device, packageName, notes };
+      registerTensorFlowKernels();
+      const { version, device } = native;
+      return { name: 'tensorflow', version, device, packageName: candidate.packageName, notes: failures };
     } catch (error) {
-      notes.push(messageOf(error));
+      failures.push(messageOf(error));
     }
   }
+  const notes = [...failures, ...absent];
   if (choice === 'auto') return openWasm(notes);
   throw new TacoError(
     `no native TensorFlow for --backend tensorflow (${notes.join('; ')}): run npm run setup:tensorflow, or take --backend wasm`,
@@ -70,6 +75,8 @@ async function openWasm(notes: readonly string[]): Promise<Backend> {
   const listeners = new Map(events.map((event) => [event, new Set(process.rawListeners(event))]));
   if (!isStarted('wasm')) setWasmPaths(join(packageFolder, 'dist', '/'));
   await activate('wasm');
+  registerWasmKernels();
+  registerRowGather();
   // The generated loader makes itself the process's handler of errors; ours would no longer be printed as usual.
   for (const event of events) {
     for (const listener of process.rawListeners(event)) {
