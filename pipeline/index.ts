@@ -1,8 +1,20 @@
 /** The public surface of the pipeline: the only file of it that `src/` imports. */
 export { messageOf, systemCodeOf, TacoError } from './errors.ts';
 export type { Batch, BatchCursor, ContrastivePairs, SpecialTokenIds } from './types.ts';
+export type {
+  BatchOptions,
+  EvaluationOptions,
+  PairOptions,
+  PairVariant,
+  SamplingOptions,
+  WindowRule,
+} from './batch-options.ts';
+export { batches } from './batches.ts';
+export { parseBatchCursor } from './cursor.ts';
+export { evaluationBatches } from './evaluation-batches.ts';
 export { keyOf, Random } from './random.ts';
 export { AtomicFile, type CommittedFile, syncFolder, writeFileAtomic } from './shards/atomic.ts';
+export { type Dataset, openDataset } from './shards/dataset.ts';
 export { BUILTIN_TOKENIZER, builtinTokenizer } from './text/builtin-vocabulary.ts';
 export { loadTokenizer, type TokenizerFiles } from './text/load-tokenizer.ts';
 export { tokenizerFilesOf } from './text/tokenizer-files.ts';

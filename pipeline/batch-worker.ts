@@ -1,0 +1,38 @@
+/** Body of the thread behind `batches`: pulls against the credits it is sent, moves the arrays to its parent. */
+import { parentPort, workerData } from 'node:worker_threads';
+import { Observable } from 'rxjs';
+import { pullFrom } from './backpressure.ts';
+import type { BatchMessage, BatchWorkerData } from './batch-messages.ts';
+import { messageOf, TacoError } from './errors.ts';
+import { trainingBatches } from './training-batches.ts';
+import type { Batch } from './types.ts';
+
+function buffersOf({ inputIds, attentionMask, maskedPositions, maskedLabels, pairs }: Batch): ArrayBuffer[] {
+  const arrays = [inputIds, attentionMask, maskedPositions, maskedLabels];
+  if (pairs !== undefined) arrays.push(pairs.anchors, pairs.positives, pairs.negatives);
+  return arrays.flatMap((array) => (array === undefined ? [] : [array.buffer]));
+}
+
+function errorMessage(error: unknown): BatchMessage {
+  if (!(error instanceof TacoError)) return { kind: 'error', message: messageOf(error), details: undefined };
+  const { code, stage, path } = error;
+  const details = { code, stage, ...(path === undefined ? {} : { path }) };
+  return { kind: 'error', message: error.message, details };
+}
+
+const port = parentPort;
+if (port === null) throw new Error('batch-worker.ts is the body of a worker thread');
+const { options, prefetch } = workerData as BatchWorkerData;
+const credits$ = new Observable<number>((subscriber) => {
+  port.on('message', (count: number) => {
+    subscriber.next(count);
+  });
+});
+pullFrom(trainingBatches(options), credits$, prefetch).subscribe({
+  next: (batch) => {
+    port.postMessage({ kind: 'batch', batch } satisfies BatchMessage, buffersOf(batch));
+  },
+  error: (error: unknown) => {
+    port.postMessage(errorMessage(error));
+  },
+});

@@ -1,0 +1,78 @@
+import { Observable } from 'rxjs';
+import { pullFrom } from './backpressure.ts';
+import { type BatchOptions, resolvePrefetch, resolveSampling } from './batch-options.ts';
+import type { BatchMessage, BatchWorkerData } from './batch-messages.ts';
+import { messageOf, TacoError } from './errors.ts';
+import { trainingBatches } from './training-batches.ts';
+import type { Batch } from './types.ts';
+import { startWorker } from './worker-thread.ts';
+
+/**
+ * The endless stream of training batches after a cursor, made in a worker thread. At most `prefetch` batches are
+ * under way without credit; what is ahead is neither delivered nor counted, each batch carries the cursor after
+ * itself. Unsubscribing ends the thread.
+ *
+ * @param credits$ each emission `n` says that `n` batches have been consumed
+ * @returns errors with a TacoError: as `openDataset`; `mismatch` for a cursor of something else; `worker` when the
+ *   thread dies
+ * @throws TacoError `bad-config` at once
+ */
+export function batches(options: BatchOptions, credits$: Observable<number>): Observable<Batch> {
+  resolveSampling(options);
+  const prefetch = resolvePrefetch(options.prefetch);
+  if (options.worker === false) return pullFrom(startedBy(options), credits$, prefetch);
+  return fromWorker({ options, prefetch }, credits$);
+}
+
+/** Each subscription iterates anew. */
+function startedBy(options: BatchOptions): AsyncIterable<Batch> {
+  return { [Symbol.asyncIterator]: () => trainingBatches(options) };
+}
+
+function fromWorker(workerData: BatchWorkerData, credits$: Observable<number>): Observable<Batch> {
+  return new Observable<Batch>((subscriber) => {
+    const worker = startWorker(new URL('./batch-worker.ts', import.meta.url), {
+      workerData,
+      name: 'batches',
+    });
+    const died = (how: string, cause?: unknown): void => {
+      subscriber.error(
+        new TacoError(`the thread that makes batches ${how}; continue from the last checkpoint`, {
+          code: 'worker',
+          stage: 'batches',
+          cause,
+        }),
+      );
+    };
+    worker.on('message', (message: BatchMessage) => {
+      if (message.kind === 'batch') subscriber.next(message.batch);
+      else subscriber.error(restored(message));
+    });
+    worker.on('messageerror', (error) => {
+      died(`sent something unreadable (${messageOf(error)})`, error);
+    });
+    worker.on('error', (error) => {
+      died(`failed (${messageOf(error)})`, error);
+    });
+    worker.on('exit', (code) => {
+      died(`ended with exit code ${code}`);
+    });
+    const creditsSubscription = credits$.subscribe({
+      next: (count) => {
+        worker.postMessage(count);
+      },
+      error: (error: unknown) => {
+        subscriber.error(error);
+      },
+    });
+    return () => {
+      creditsSubscription.unsubscribe();
+      void worker.terminate();
+    };
+  });
+}
+
+/** Errors lose their class on the way between threads. */
+function restored({ message, details }: Extract<BatchMessage, { kind: 'error' }>): Error {
+  return details === undefined ? new Error(message) : new TacoError(message, details);
+}
