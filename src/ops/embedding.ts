@@ -1,0 +1,55 @@
+import * as tf from '@tensorflow/tfjs-core';
+import { differentiable } from './differentiable.ts';
+
+/**
+ * Rows of a table. The backward pass adds the gradients up by row (UnsortedSegmentSum), densely.
+ * @param table_VH [V, H]
+ * @param ids_N int32 [N]
+ * @param paddingId id whose row gets no gradient, as in `torch.nn.Embedding(padding_idx)`
+ * @returns [N, H]
+ */
+export function embeddingLookup(table_VH: tf.Tensor2D, ids_N: tf.Tensor, paddingId?: number): tf.Tensor2D {
+  const [numRows] = table_VH.shape;
+  return differentiable([table_VH], () => ({
+    value: tf.gather<tf.Tensor2D>(table_VH, ids_N),
+    gradient: (dy_NH) => [tf.unsortedSegmentSum(dy_NH, segments(ids_N, paddingId), numRows)],
+  }));
+}
+
+/** UnsortedSegmentSum leaves negative segments out. */
+function segments(ids_N: tf.Tensor, paddingId: number | undefined): tf.Tensor1D {
+  if (paddingId === undefined) return tf.reshape<tf.Rank.R1>(ids_N, [-1]);
+  const padding = tf.equal(ids_N, tf.scalar(paddingId, 'int32'));
+  return tf.where<tf.Tensor>(padding, tf.scalar(-1, 'int32'), ids_N) as tf.Tensor1D;
+}
+
+/**
+ * Some rows of a matrix; the backward pass puts their gradients back and zeros elsewhere.
+ * @param x_NH [N, H]
+ * @param rows_M int32 [M]
+ * @returns [M, H]
+ */
+export function gatherRows(x_NH: tf.Tensor2D, rows_M: tf.Tensor): tf.Tensor2D {
+  return embeddingLookup(x_NH, rows_M);
+}
+
+/**
+ * The first rows of a table, repeated for each row of the batch.
+ * @param table_PH [P, H]
+ * @returns [B * L, H]
+ */
+export function repeatRows(table_PH: tf.Tensor2D, numRows: number, batchSize: number): tf.Tensor2D {
+  const [tableRows, width] = table_PH.shape;
+  return differentiable([table_PH], () => ({
+    value: tf.tile(tf.slice(table_PH, [0, 0], [numRows, width]), [batchSize, 1]),
+    gradient: (dy_NH) => {
+      const dRows = tf.sum(tf.reshape(dy_NH, [batchSize, numRows, width]), 0);
+      return [
+        tf.pad(dRows, [
+          [0, tableRows - numRows],
+          [0, 0],
+        ]),
+      ];
+    },
+  }));
+}
