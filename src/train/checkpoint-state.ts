@@ -28,6 +28,8 @@ const runSchema = z
   .readonly();
 
 export type RunRecord = z.infer<typeof runSchema>;
+/** A run that may be planned only: no backend was chosen yet. */
+export type RunIdentity = Omit<RunRecord, 'backend'>;
 
 const progressSchema = z
   .strictObject({

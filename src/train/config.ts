@@ -11,11 +11,14 @@ import {
   type TrainConfig,
 } from './settings.ts';
 
+/** Settings spelt like flags, `{ "max-steps": 1000 }`; not checked yet. */
+export type RawSettings = Readonly<Record<string, unknown>>;
+
 export interface ConfigSources {
   /** `--config`: a recipe's name or a JSON file. */
   readonly config?: string | undefined;
-  /** What was given on the command line. */
-  readonly flags: SettingsLayer;
+  /** What was given on the command line; undefined values count as not given. */
+  readonly flags: RawSettings;
   /** Reads a JSON file; injected in tests. */
   readonly readText?: (path: string) => string;
 }
@@ -38,30 +41,11 @@ const tacoSettings = [
 export function resolveConfig({ config, flags, readText = readUtf8 }: ConfigSources): TrainConfig {
   const layers: SettingsLayer[] = [recipes[defaultRecipe]];
   if (config !== undefined) layers.push(loadLayer(config, readText));
-  layers.push(flags);
-
-  if (flags.model !== undefined && flags.bertConfig !== undefined) {
-    throw badConfig(`--model and --bert-config are both given, expected one of them`);
-  }
-  const merged = layers.reduce<SettingsLayer>(overlay, {});
-  const out = merged.out ?? defaultOut(merged);
-  const parsed = settingsSchema.safeParse({ ...merged, out });
-  if (!parsed.success) {
-    const issue = parsed.error.issues[0]!;
-    const name = String(issue.path[0]);
-    const value = (merged as Readonly<Record<string, unknown>>)[name];
-    throw invalidSetting(flagNameOf(name), value, issue.message);
-  }
-  const resolved = parsed.data;
-  if (resolved.mode === 'mlm') {
-    const useless = tacoSettings.find((name) => flags[name] !== undefined);
-    if (useless !== undefined) {
-      throw badConfig(
-        `--${flagNameOf(useless)} has no effect with --mode mlm; leave it out, or use --mode taco`,
-      );
-    }
-  }
-  crossCheck(resolved);
+  const given = layerOf(flags, 'the command line', (name) => `--${name}`);
+  const settings = [...layers, given].reduce(overlay, {});
+  // All parts are checked, so only a setting that is nowhere could fail here, and the default recipe has all.
+  const resolved = settingsSchema.parse({ ...settings, out: settings.out ?? defaultOut(settings) });
+  crossCheck(resolved, given);
   return Object.freeze(resolved);
 }
 
@@ -80,13 +64,19 @@ function defaultOut(settings: SettingsLayer): string {
   return `runs/${settings.mode === 'mlm' ? 'bert' : String(settings.mode)}-${model}`;
 }
 
-function crossCheck(config: TrainConfig): void {
+function crossCheck(config: TrainConfig, given: SettingsLayer): void {
   if (config.warmupSteps > config.maxSteps) {
     throw badConfig(
       `--warmup-steps is ${config.warmupSteps}, expected at most --max-steps, which is ${config.maxSteps}`,
     );
   }
-  if (config.mode !== 'taco') return;
+  if (config.mode === 'mlm') {
+    const useless = tacoSettings.find((name) => given[name] !== undefined);
+    if (useless === undefined) return;
+    throw badConfig(
+      `--${flagNameOf(useless)} has no effect with --mode mlm; leave it out, or use --mode taco`,
+    );
+  }
   if (config.batchSize < 2) {
     throw badConfig(
       `--batch-size is ${config.batchSize}, expected at least 2 with --mode taco: negatives come from other rows of the batch`,
@@ -119,33 +109,37 @@ function loadLayer(reference: string, readText: (path: string) => string): Setti
   if (typeof value !== 'object' || value === null || Array.isArray(value)) {
     throw badConfig(`${reference} is not a JSON object; expected settings such as {"max-steps": 1000}`);
   }
-  return layerOf(value as Readonly<Record<string, unknown>>, reference);
+  return layerOf(value as RawSettings, reference, (name) => `"${name}" in ${reference}`);
 }
 
-function layerOf(entries: Readonly<Record<string, unknown>>, file: string): SettingsLayer {
+/**
+ * Checks settings one by one.
+ * @param place where they are from
+ * @param called how messages call one of them
+ */
+function layerOf(entries: RawSettings, place: string, called: (name: string) => string): SettingsLayer {
   const byFlag = new Map(settingNames.map((name) => [flagNameOf(name), name]));
   const layer: Record<string, unknown> = {};
   for (const [key, value] of Object.entries(entries)) {
+    if (value === undefined) continue;
     const name = byFlag.get(key);
     if (name === undefined) {
       throw badConfig(
-        `${file} has the unknown setting "${key}"; settings are spelt like flags: ${[...byFlag.keys()].join(', ')}`,
+        `${place} has the unknown setting "${key}"; expected, spelt like flags: ${[...byFlag.keys()].join(', ')}`,
       );
     }
     const parsed = settingsSchema.unwrap().shape[name].safeParse(value);
-    if (!parsed.success) throw invalidSetting(key, value, parsed.error.issues[0]!.message, file);
+    if (!parsed.success) {
+      throw badConfig(
+        `${called(key)} is ${JSON.stringify(value)}, expected ${parsed.error.issues[0]!.message}`,
+      );
+    }
     layer[name] = parsed.data;
   }
   if ('model' in layer && 'bertConfig' in layer) {
-    throw badConfig(`${file} sets both "model" and "bert-config", expected one of them`);
+    throw badConfig(`${called('model')} and ${called('bert-config')} are both given, expected one of them`);
   }
   return layer;
-}
-
-function invalidSetting(name: string, value: unknown, expected: string, file?: string): TacoError {
-  const got = JSON.stringify(value);
-  const where = file === undefined ? `--${name}` : `"${name}" in ${file}`;
-  return badConfig(`${where} is ${got}, expected ${expected}`);
 }
 
 function badConfig(message: string, cause?: unknown): TacoError {

@@ -39,6 +39,7 @@ const validationSchema = z
     tcLoss: number.optional(),
     tcAccuracy: number.optional(),
     numRows: z.int().nonnegative(),
+    numMasked: z.int().nonnegative(),
     durationMs: number,
   })
   .readonly();

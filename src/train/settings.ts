@@ -89,11 +89,13 @@ export function flagNameOf(setting: string): string {
 }
 
 /** The settings as a JSON file that `--config` reads back. Of two names of the model, the exact one is kept. */
-export function toRecipeFile(config: TrainConfig): Readonly<Record<string, unknown>> {
-  const given = settingNames.filter(
-    (name) => config[name] !== undefined && !(name === 'model' && config.bertConfig !== undefined),
-  );
-  return Object.fromEntries(given.map((name) => [flagNameOf(name), config[name]]));
+export function toRecipeFile(config: TrainConfig): Readonly<Record<string, string | number | boolean>> {
+  const entries = settingNames.flatMap((name) => {
+    const value = config[name];
+    const isSpare = name === 'model' && config.bertConfig !== undefined;
+    return value === undefined || isSpare ? [] : [[flagNameOf(name), value] as const];
+  });
+  return Object.fromEntries(entries);
 }
 
 /**

@@ -1,0 +1,71 @@
+import { chooseStart, identityOf, numParameters, type RunPlan, type StartingPoint } from '../train/index.ts';
+import { formatCount } from './progress.ts';
+
+/**
+ * What `train` would do, for `--dry-run`: reads the run's folder, writes nothing, loads no backend.
+ * @throws TacoError when the folder's run and the settings do not go together
+ */
+export async function describePlan(plan: RunPlan, resume: boolean | undefined): Promise<string> {
+  const { config, dataset, model } = plan;
+  const start = await chooseStart(config.out, resume, identityOf(plan));
+  const rowsPerUpdate = config.batchSize * config.gradAccum;
+  const rows: readonly (readonly [string, string])[] = [
+    [
+      'data',
+      `${config.data}: ${exact(dataset.numRows('train'))} training rows, ${exact(dataset.numRows('validation'))} for validation, of ${dataset.maxSeqLen} tokens`,
+    ],
+    [
+      'model',
+      `${config.bertConfig ?? config.model}: ${model.numLayers} layers, ${model.hiddenSize} wide, ${model.numHeads} heads, ${exact(model.vocabSize)} words, ${formatCount(numParameters(model))} parameters`,
+    ],
+    ['objective', objectiveOf(plan)],
+    [
+      'updates',
+      `${exact(config.maxSteps)} of ${config.batchSize} × ${config.gradAccum} rows (${exact(rowsPerUpdate * dataset.maxSeqLen)} tokens), ${plan.numEpochs.toPrecision(3)} epochs`,
+    ],
+    [
+      'optimiser',
+      `AdamW, learning rate ${config.lr} after ${exact(config.warmupSteps)} updates of warm-up, then linearly to 0; weight decay ${config.weightDecay}, clipping at ${config.maxGradNorm}`,
+    ],
+    ['evaluation', evaluationOf(plan)],
+    [
+      'checkpoints',
+      `${every(config.saveSteps) ?? 'at the end'}, the newest ${config.saveTotalLimit} kept, in ${config.out}`,
+    ],
+    ['computing', `backend ${config.backend}, precision ${config.precision}, seed ${config.seed}`],
+    ['start', startOf(plan, start)],
+  ];
+  const lines = rows.map(([name, text]) => `${name.padEnd(12)}${text}`);
+  return [...lines, ...start.notes.map((note) => `note: ${note}`)].join('\n');
+}
+
+function objectiveOf({ config }: RunPlan): string {
+  const mlm = `MLM on ${Number((100 * config.mlmProbability).toPrecision(6))} % of the tokens`;
+  if (config.mode === 'mlm') return mlm;
+  const special = config.excludeSpecial ? ', special tokens excluded' : '';
+  return `${mlm} + ${config.tcWeight} × TC (K ${config.negK}, W ${config.posWindow} by the ${config.windowRule} rule, τ ${config.tau}, anchors: ${config.variant}${special})`;
+}
+
+function evaluationOf({ config, dataset }: RunPlan): string {
+  const rows = dataset.numRows('validation');
+  if (rows === 0) return 'none: the dataset has no validation split';
+  const used = config.evalRows === 0 ? rows : Math.min(rows, config.evalRows);
+  const interval = every(config.evalSteps);
+  return interval === undefined ? 'none' : `${interval}, on ${exact(used)} rows`;
+}
+
+function startOf({ config }: RunPlan, { checkpoint, moveAside }: StartingPoint): string {
+  if (checkpoint !== undefined) {
+    return `from ${checkpoint.path}, step ${exact(checkpoint.state.progress.step)} of ${exact(config.maxSteps)}`;
+  }
+  return moveAside ? `anew; the run in ${config.out} is moved aside` : 'anew';
+}
+
+function every(steps: number): string | undefined {
+  return steps === 0 ? undefined : `every ${exact(steps)} updates`;
+}
+
+/** `250,000` */
+function exact(count: number): string {
+  return count.toLocaleString('en-US');
+}

@@ -1,0 +1,252 @@
+import { mkdir } from 'node:fs/promises';
+import { join } from 'node:path';
+import { lastValueFrom, tap } from 'rxjs';
+import {
+  batches,
+  evaluationBatches,
+  type FolderLock,
+  lockFolder,
+  messageOf,
+  TacoError,
+  tokenizerFilesOf,
+  writeFileAtomic,
+} from '../../pipeline/index.ts';
+import { type Backend, openBackend } from '../engine/index.ts';
+import { toHuggingFaceConfig } from '../model/config.ts';
+import { lossPlot } from '../report/loss-plot.ts';
+import { readCheckpointTensors, writeCheckpoint } from './checkpoint.ts';
+import { initialProgress, type RunProgress, type RunRecord } from './checkpoint-state.ts';
+import { evaluate } from './evaluate.ts';
+import { type EvaluationEvent, type LoopEvent, trainingLoop, type UpdateEvent } from './loop.ts';
+import { type MetricsLine, MetricsWriter, readMetrics } from './metrics.ts';
+import { type RunPlan, identityOf, samplingOf, sessionOptionsOf } from './plan.ts';
+import { chooseStart, type StartingPoint } from './resume.ts';
+import { moveRunAside, pointLatest, removeLeftovers, rotate, runFiles, setAsideNewer } from './run-folder.ts';
+import { TrainingSession } from './session.ts';
+import { toRecipeFile } from './settings.ts';
+
+/** Evaluations of all runs on a dataset see the same masks and pairs, so that runs compare. */
+const EVALUATION_SEED = 0;
+
+export interface StartedEvent {
+  readonly kind: 'started';
+  readonly backend: Backend;
+  readonly progress: RunProgress;
+  /** Checkpoint that the run goes on from. */
+  readonly resumedFrom: string | undefined;
+}
+
+export interface NoteEvent {
+  readonly kind: 'note';
+  readonly text: string;
+}
+
+export type RunEvent = StartedEvent | NoteEvent | LoopEvent;
+
+export interface TrainOptions {
+  /** True: only from a checkpoint; false: anew, an old run is moved aside; undefined: from one where there is. */
+  readonly resume: boolean | undefined;
+  /** Aborted: finish the update, write a checkpoint, return. */
+  readonly signal: AbortSignal;
+  readonly report: (event: RunEvent) => void;
+}
+
+export interface TrainOutcome {
+  /** `already-finished`: the checkpoint had made all the steps, nothing was done. */
+  readonly status: 'finished' | 'interrupted' | 'already-finished';
+  readonly progress: RunProgress;
+}
+
+/**
+ * Trains until the last step, or until interrupted, in the run's folder.
+ * @throws TacoError in one line
+ */
+export async function train(plan: RunPlan, options: TrainOptions): Promise<TrainOutcome> {
+  const { config } = plan;
+  const backend = await openBackend(config.backend);
+  const record = {
+    ...identityOf(plan),
+    backend: `${backend.name} ${backend.version} (${backend.device})`,
+  };
+  let lock = await lockRun(config.out);
+  try {
+    const start = await chooseStart(config.out, options.resume, record);
+    for (const text of start.notes) options.report({ kind: 'note', text });
+    if (start.moveAside) {
+      await lock.release();
+      const aside = await moveRunAside(config.out);
+      options.report({ kind: 'note', text: `the run that was in ${config.out} lies in ${aside} now` });
+      lock = await lockRun(config.out);
+    }
+    const progress = start.checkpoint?.state.progress ?? initialProgress;
+    const isEvaluated = config.evalSteps === 0 || progress.evaluatedAtStep === progress.step;
+    const hasValidation = plan.dataset.numRows('validation') > 0;
+    if (progress.step >= config.maxSteps && (isEvaluated || !hasValidation)) {
+      return { status: 'already-finished', progress };
+    }
+    options.report({ kind: 'started', backend, progress, resumedFrom: start.checkpoint?.path });
+    return await new Run(plan, record, start, options).execute();
+  } finally {
+    await lock.release();
+  }
+}
+
+async function lockRun(folder: string): Promise<FolderLock> {
+  try {
+    await mkdir(folder, { recursive: true });
+    return await lockFolder(folder);
+  } catch (error) {
+    if (error instanceof TacoError && error.code !== 'locked') throw error;
+    const isLocked = error instanceof TacoError;
+    throw new TacoError(
+      isLocked
+        ? `another process trains in ${folder}; wait for it, stop it, or choose another folder with --out`
+        : `cannot make the run's folder ${folder}: ${messageOf(error)}; choose another with --out`,
+      { code: isLocked ? 'locked' : 'disk', stage: 'train', path: folder, cause: error },
+    );
+  }
+}
+
+class Run {
+  readonly #plan: RunPlan;
+  readonly #record: RunRecord;
+  readonly #start: StartingPoint;
+  readonly #options: TrainOptions;
+  readonly #path: (name: string) => string;
+
+  constructor(plan: RunPlan, record: RunRecord, start: StartingPoint, options: TrainOptions) {
+    this.#plan = plan;
+    this.#record = record;
+    this.#start = start;
+    this.#options = options;
+    this.#path = (name) => join(plan.config.out, name);
+  }
+
+  async execute(): Promise<TrainOutcome> {
+    const { config } = this.#plan;
+    const checkpoint = this.#start.checkpoint;
+    await removeLeftovers(config.out);
+    if (checkpoint !== undefined) await setAsideNewer(config.out, checkpoint.state.progress.step);
+    const recipe = JSON.stringify(toRecipeFile(config), null, 2);
+    await writeFileAtomic(this.#path(runFiles.recipe), `${recipe}\n`);
+
+    const session = new TrainingSession(sessionOptionsOf(this.#plan));
+    const metrics = await this.#openMetrics(checkpoint?.state.metricsBytes ?? 0);
+    try {
+      if (checkpoint !== undefined) {
+        session.importState(await readCheckpointTensors(checkpoint.path), { optimizer: 'restore' });
+      }
+      return await this.#loop(session, metrics, checkpoint?.state.progress ?? initialProgress);
+    } finally {
+      await metrics.close();
+      session.dispose();
+    }
+  }
+
+  async #openMetrics(keepBytes: number): Promise<MetricsWriter> {
+    const path = this.#path(runFiles.metrics);
+    const { writer, missingBytes } = await MetricsWriter.open(path, keepBytes);
+    if (missingBytes > 0) {
+      const text = `${path} lacks ${missingBytes} bytes of what was written before the checkpoint; it goes on without them`;
+      this.#options.report({ kind: 'note', text });
+    }
+    return writer;
+  }
+
+  async #loop(session: TrainingSession, metrics: MetricsWriter, start: RunProgress): Promise<TrainOutcome> {
+    const { config } = this.#plan;
+    const { report, signal } = this.#options;
+    let progress = start;
+    const events$ = trainingLoop({
+      config,
+      start,
+      session,
+      batches: (cursor, credits$) =>
+        batches(
+          {
+            ...samplingOf(this.#plan),
+            seed: config.seed,
+            cursor,
+            prefetch: Math.max(4, 2 * config.gradAccum),
+          },
+          credits$,
+        ),
+      evaluate: this.#evaluation(session),
+      record: (event) => metrics.append(lineOf(event)),
+      save: (at) => this.#save(session, metrics, at),
+      signal,
+    }).pipe(
+      tap((event) => {
+        progress = event.progress;
+        report(event);
+      }),
+    );
+    await lastValueFrom(events$, { defaultValue: undefined });
+    return { status: progress.step >= config.maxSteps ? 'finished' : 'interrupted', progress };
+  }
+
+  #evaluation(session: TrainingSession): (() => ReturnType<typeof evaluate>) | undefined {
+    const { config, dataset } = this.#plan;
+    if (config.evalSteps === 0) return undefined;
+    if (dataset.numRows('validation') === 0) {
+      const text = `${config.data} has no validation split: the model is not evaluated on the way`;
+      this.#options.report({ kind: 'note', text });
+      return undefined;
+    }
+    return () =>
+      evaluate({
+        session,
+        batches: evaluationBatches({
+          ...samplingOf(this.#plan),
+          seed: EVALUATION_SEED,
+          maxRows: config.evalRows === 0 ? undefined : config.evalRows,
+        }),
+        signal: this.#options.signal,
+      });
+  }
+
+  async #save(session: TrainingSession, metrics: MetricsWriter, progress: RunProgress): Promise<string> {
+    const { config, model, tokenizer } = this.#plan;
+    const metricsBytes = await metrics.position();
+    const path = await writeCheckpoint(config.out, {
+      state: { version: 1, progress, metricsBytes, run: this.#record },
+      tensors: session.exportState(),
+      files: new Map([
+        ['config.json', `${JSON.stringify(toHuggingFaceConfig(model), null, 2)}\n`],
+        ...tokenizerFilesOf(tokenizer),
+      ]),
+    });
+    await pointLatest(config.out, progress.step);
+    await rotate(config.out, config.saveTotalLimit);
+    const lines = await readMetrics(this.#path(runFiles.metrics));
+    await writeFileAtomic(this.#path(runFiles.plot), this.#plot(lines));
+    return path;
+  }
+
+  #plot(lines: readonly MetricsLine[]): string {
+    const { config, model, dataset } = this.#plan;
+    const name = config.bertConfig ?? `BERT-${config.model}`;
+    return lossPlot(lines, {
+      title: `${name}, ${config.mode === 'mlm' ? 'MLM' : 'TACO'}, ${config.batchSize * config.gradAccum} × ${dataset.maxSeqLen} tokens per update`,
+      vocabSize: model.vocabSize,
+      numNegatives: config.mode === 'mlm' ? undefined : config.negK,
+    });
+  }
+}
+
+function lineOf(event: UpdateEvent | EvaluationEvent): MetricsLine {
+  const { step, numTokens } = event.progress;
+  if (event.kind === 'evaluation') {
+    return { type: 'validation', step, ...event.evaluation, durationMs: Math.round(event.durationMs) };
+  }
+  const { numTokens: stepTokens, ...metrics } = event.metrics;
+  return {
+    type: 'update',
+    step,
+    learningRate: event.learningRate,
+    ...metrics,
+    numTokens,
+    tokensPerSecond: Math.round((1000 * stepTokens) / (event.stepMs + event.waitMs)),
+    waitMs: Math.round(event.waitMs * 10) / 10,
+  };
+}
