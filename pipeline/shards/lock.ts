@@ -1,7 +1,8 @@
 import { randomUUID } from 'node:crypto';
-import { constants, copyFile, link, readFile, rename, rm, stat, utimes, writeFile } from 'node:fs/promises';
+import { constants, copyFile, link, readdir, readFile, rm, stat, utimes, writeFile } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
 import { z } from 'zod';
 import { systemCodeOf, TacoError } from '../errors.ts';
 import { diskError } from './atomic.ts';
@@ -11,7 +12,8 @@ export const lockFile = '.lock';
 const HEARTBEAT_MS = 10_000;
 /** A lock of another machine, whose processes we cannot see, is dead when it was silent for this long. */
 const SILENT_MS = 6 * HEARTBEAT_MS;
-const MAX_ATTEMPTS = 5;
+const MAX_ATTEMPTS = 100;
+const RETRY_MS = 20;
 const noLinks: ReadonlySet<string> = new Set(['EPERM', 'ENOTSUP', 'EOPNOTSUPP', 'ENOSYS', 'EMLINK']);
 
 const holderSchema = z.strictObject({
@@ -46,8 +48,11 @@ export async function lockFolder(folder: string): Promise<FolderLock> {
   try {
     await writeFile(candidate, `${JSON.stringify(own)}\n`, { flag: 'wx' });
     for (let attempt = 0; attempt < MAX_ATTEMPTS; attempt += 1) {
-      if (await linkOnce(candidate, path)) return held(path, own);
-      await takeAway(path, own);
+      if (await linkOnce(candidate, path)) {
+        await sweep(folder);
+        return held(path, own);
+      }
+      await takeAway(path, candidate);
     }
     throw new TacoError(`cannot lock ${folder}: other processes are taking it at the same time; try again`, {
       code: 'locked',
@@ -58,6 +63,14 @@ export async function lockFolder(folder: string): Promise<FolderLock> {
     throw diskError('lock', folder, error);
   } finally {
     await rm(candidate, { force: true }).catch(() => undefined);
+  }
+}
+
+/** Removes what processes that died in the middle of locking left behind. */
+async function sweep(folder: string): Promise<void> {
+  for (const name of await readdir(folder)) {
+    const path = join(folder, name);
+    if (name.startsWith(`${lockFile}-`) && (await isSilent(path))) await rm(path, { force: true });
   }
 }
 
@@ -80,23 +93,27 @@ async function linkOnce(candidate: string, path: string): Promise<boolean> {
   }
 }
 
-/** Removes a stale lock. @throws TacoError `locked` when its holder lives */
-async function takeAway(path: string, own: Holder): Promise<void> {
+/**
+ * Removes a stale lock. Only one process at a time may: it holds a second lock for that moment, so that nobody
+ * takes away what another has just put in the stale one's place.
+ * @throws TacoError `locked` when its holder lives
+ */
+async function takeAway(path: string, candidate: string): Promise<void> {
   const found = await readHolder(path);
   if (found === undefined) return;
   if (await isAlive(path, found)) throw lockedBy(path, found);
-  // Renaming moves exactly one file: of two processes that saw the stale lock, one gets it. The other may get
-  // the new lock of the first instead, sees that it is not the stale one, and puts it back.
-  const aside = `${path}-stale-${own.id}`;
-  try {
-    await rename(path, aside);
-  } catch (error) {
-    if (systemCodeOf(error) === 'ENOENT') return;
-    throw error;
+  const broom = `${path}-removal`;
+  if (!(await linkOnce(candidate, broom))) {
+    if (await isSilent(broom)) await rm(broom, { force: true });
+    await delay(RETRY_MS);
+    return;
   }
-  const moved = await readHolder(aside);
-  if (moved !== undefined && moved.id !== found.id) await linkOnce(aside, path);
-  await rm(aside, { force: true });
+  try {
+    const still = await readHolder(path);
+    if (still?.id === found.id) await rm(path, { force: true });
+  } finally {
+    await rm(broom, { force: true });
+  }
 }
 
 async function readHolder(path: string): Promise<Holder | undefined> {
@@ -117,8 +134,7 @@ async function readHolder(path: string): Promise<Holder | undefined> {
 
 async function isAlive(path: string, holder: Holder): Promise<boolean> {
   if (holder.host !== hostname()) {
-    const { mtimeMs } = await stat(path);
-    return Date.now() - mtimeMs < SILENT_MS;
+    return !(await isSilent(path));
   }
   try {
     process.kill(holder.pid, 0);
@@ -127,6 +143,15 @@ async function isAlive(path: string, holder: Holder): Promise<boolean> {
     if (systemCodeOf(error) === 'ESRCH') return false;
   }
   return holder.processStart === (await processStartOf(holder.pid));
+}
+
+async function isSilent(path: string): Promise<boolean> {
+  try {
+    return Date.now() - (await stat(path)).mtimeMs >= SILENT_MS;
+  } catch (error) {
+    if (systemCodeOf(error) === 'ENOENT') return true;
+    throw error;
+  }
 }
 
 /** Clock ticks since boot at which a process began; empty where the system has no /proc. */

@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { messageOf, systemCodeOf, TacoError } from '../errors.ts';
+import { systemCodeOf, TacoError } from '../errors.ts';
 import type { SourceIdentity } from '../sources/source.ts';
 import type { InputCursor, SpecialTokenIds } from '../types.ts';
 import { diskError, writeFileAtomic } from './atomic.ts';
@@ -152,7 +152,7 @@ export function parseManifest(text: string, path: string): Manifest {
   try {
     value = JSON.parse(text);
   } catch (error) {
-    throw corrupt(`not JSON (${messageOf(error)})`, error);
+    throw corrupt('it is not JSON', error);
   }
   if (typeof value !== 'object' || value === null || Array.isArray(value)) throw corrupt('not a JSON object');
   const { checksum, ...content } = value as Record<string, unknown>;

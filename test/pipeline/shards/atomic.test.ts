@@ -1,0 +1,92 @@
+import { createHash } from 'node:crypto';
+import { chmod, mkdir, readFile, stat, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { describe, expect, it } from 'vitest';
+import {
+  AtomicFile,
+  diskError,
+  removeTemporaryFiles,
+  writeFileAtomic,
+} from '../../../pipeline/shards/atomic.ts';
+import { filesBelow, temporaryFolder } from '../../support/folders.ts';
+
+describe('an atomic file', () => {
+  it('has its name when it is whole, with size and hash of what was written', async () => {
+    const folder = await temporaryFolder();
+    const path = join(folder, 'data.bin');
+    const file = await AtomicFile.create(path);
+    await file.write(Buffer.from('one '));
+    await file.write(Buffer.from('two'));
+    await expect(stat(path)).rejects.toMatchObject({ code: 'ENOENT' });
+    expect(await file.commit()).toEqual({
+      bytes: 7,
+      sha256: createHash('sha256').update('one two').digest('hex'),
+    });
+    expect(await readFile(path, 'utf8')).toBe('one two');
+    expect((await filesBelow(folder)).size).toBe(1);
+  });
+
+  it('leaves the old content when it is given up', async () => {
+    const folder = await temporaryFolder();
+    const path = join(folder, 'data.bin');
+    await writeFileAtomic(path, 'old');
+    const file = await AtomicFile.create(path);
+    await file.write(Buffer.from('new'));
+    await file.discard();
+    expect(Object.fromEntries(await filesBelow(folder))).toEqual({ 'data.bin': Buffer.from('old') });
+  });
+
+  it('overwrites what an interrupted attempt left', async () => {
+    const folder = await temporaryFolder();
+    const path = join(folder, 'data.bin');
+    const interrupted = await AtomicFile.create(path);
+    await interrupted.write(Buffer.from('a long piece of an earlier attempt'));
+    await writeFileAtomic(path, 'whole');
+    expect(await readFile(path, 'utf8')).toBe('whole');
+    await interrupted.discard();
+  });
+
+  it('of an interrupted run can be swept up', async () => {
+    const folder = await temporaryFolder();
+    await AtomicFile.create(join(folder, 'a'));
+    await AtomicFile.create(join(folder, 'b'));
+    await writeFile(join(folder, 'c'), 'kept');
+    expect(await removeTemporaryFiles(folder)).toBe(2);
+    expect([...(await filesBelow(folder)).keys()]).toEqual(['c']);
+    expect(await removeTemporaryFiles(join(folder, 'nowhere'))).toBe(0);
+  });
+
+  it('says in one line which folder cannot be written', async () => {
+    const folder = await temporaryFolder();
+    await writeFile(join(folder, 'file'), 'x');
+    await expect(writeFileAtomic(join(folder, 'file', 'inner'), 'x')).rejects.toMatchObject({
+      code: 'disk',
+      message: expect.stringMatching(/^cannot write .*inner: a file is where a folder should be/) as string,
+    });
+    await mkdir(join(folder, 'locked'));
+    await chmod(join(folder, 'locked'), 0o500);
+    // The superuser may write everywhere.
+    if (process.getuid?.() === 0) return;
+    await expect(writeFileAtomic(join(folder, 'locked', 'x'), 'x')).rejects.toMatchObject({
+      code: 'disk',
+      message: expect.stringMatching(/permission denied/) as string,
+    });
+  });
+});
+
+describe('errors of the disk', () => {
+  it.each([
+    ['ENOSPC', /no space left.*run the same command again, it continues/],
+    ['EDQUOT', /quota.*continues/],
+    ['EROFS', /read-only/],
+    ['EACCES', /permission denied/],
+    ['EIO', /i\/o went wrong/],
+  ])('%s is one line with what to do', (code, message) => {
+    const cause = Object.assign(new Error('i/o went wrong'), { code });
+    const error = diskError('write', 'some/file', cause);
+    expect(error).toMatchObject({ code: 'disk', path: 'some/file', cause });
+    expect(error.message).toMatch(message);
+    expect(error.message).not.toContain('\n');
+    expect(diskError('write', 'other', error)).toBe(error);
+  });
+});
