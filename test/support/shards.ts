@@ -19,7 +19,15 @@ export async function writeShard(folder: string, groups: readonly RowGroup[]): P
   return writer.finish();
 }
 
-/** What the golden shard holds. */
+/** What the golden shard holds: ids of every size, repeating ids, and a last row of padding alone. */
 export function goldenGroups(): RowGroup[] {
-  return [randomGroup(4, 16, 1), randomGroup(4, 16, 2, 10), randomGroup(1, 16, 3, 1)];
+  const group = (rows: number, idOf: (index: number) => number): RowGroup => {
+    const ids = Int32Array.from({ length: 16 * rows }, (_, index) => idOf(index));
+    return { split: 'train', ids, rows, tokens: ids.length };
+  };
+  return [
+    group(4, (index) => (index * index * 7919) % 30_522),
+    group(4, (index) => 100 + (index % 3)),
+    group(1, () => 0),
+  ];
 }
