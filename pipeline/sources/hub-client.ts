@@ -94,7 +94,7 @@ export function createHub(context: SourceContext, tuning: HubTuning = {}): Hub {
           repo: repository,
           revision: commit,
           recursive: true,
-          ...(folder === undefined ? {} : { path: folder }),
+          ...(folder === undefined ? {} : { path: encodePath(folder) }),
         });
         for await (const { type, path, size, oid, lfs, xetHash } of entries) {
           if (type === 'file')
@@ -110,7 +110,7 @@ export function createHub(context: SourceContext, tuning: HubTuning = {}): Hub {
 
     openFile(repository, commit, file) {
       const subject = subjectOf(repository, commit, file.path);
-      const params = { ...base, repo: repository, revision: commit, path: file.path };
+      const params = { ...base, repo: repository, revision: commit, path: encodePath(file.path) };
       let opened: Promise<BlobSource> | undefined;
       const name = `${file.path} of ${repository.name}`;
       return {
@@ -120,7 +120,10 @@ export function createHub(context: SourceContext, tuning: HubTuning = {}): Hub {
         read: (start, end) =>
           limit(async () => {
             try {
-              opened ??= openBlob(params, file.sizeBytes, name);
+              opened ??= openBlob(params, file.sizeBytes, name).catch((error: unknown) => {
+                opened = undefined;
+                throw error;
+              });
               const bytes = await readBlob(await opened, start, end);
               if (bytes.length !== end - start) {
                 throw new Error(`got ${bytes.length} bytes of ${end - start} from byte ${start} on`);
@@ -136,7 +139,13 @@ export function createHub(context: SourceContext, tuning: HubTuning = {}): Hub {
 
     async readFile(repository, commit, path) {
       try {
-        const blob = await downloadFile({ ...base, repo: repository, revision: commit, path, xet: false });
+        const blob = await downloadFile({
+          ...base,
+          repo: repository,
+          revision: commit,
+          path: encodePath(path),
+          xet: false,
+        });
         return blob === null ? null : new Uint8Array(await blob.arrayBuffer());
       } catch (error) {
         throw hubError(error, subjectOf(repository, commit, path));
@@ -211,6 +220,11 @@ async function readBlob(source: BlobSource, start: number, end: number): Promise
 
 async function slice(blob: Blob, start: number, end: number): Promise<Uint8Array<ArrayBuffer>> {
   return new Uint8Array(await blob.slice(start, end).arrayBuffer());
+}
+
+/** The client puts paths into addresses as they are. */
+function encodePath(path: string): string {
+  return encodeURI(path).replaceAll('#', '%23').replaceAll('?', '%3F');
 }
 
 function checkEndpoint(endpoint: string): string {

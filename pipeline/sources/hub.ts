@@ -1,7 +1,8 @@
 import { TacoError } from '../errors.ts';
-import type { ByteFile } from './byte-file.ts';
+import { type ByteFile, openLocalFile } from './byte-file.ts';
 import { chunkDocuments } from './chunker.ts';
 import { createHub, type Hub, type HubRepository } from './hub-client.ts';
+import { cachedPath, isCached, openCachedFile, readCachedFile } from './hub-cache.ts';
 import { chooseTrainFiles, type FileChoice } from './hub-files.ts';
 import { openParquet, type ParquetFile, readParquetFiles } from './parquet.ts';
 import type { Source, SourceContext, SourceFile, SourceIdentity } from './source.ts';
@@ -29,18 +30,20 @@ export async function resolveHubDataset(
   const repository: HubRepository = { type: 'dataset', name: spec.repository };
   const dataset = pinnedDataset(spec, context.pinned) ?? (await findDataset(spec, repository, hub));
   const { files } = dataset;
-  const open = (index: number): Promise<ParquetFile> =>
-    openParquet(openFile(hub, repository, dataset.commit, files[index]!), spec.column);
-  // Shows a wrong column at once. The footer is kept for the reading.
-  const first = await open(0);
-  let firstUnused: ParquetFile | undefined = first;
+  const opener = fileOpener(hub, repository, dataset.commit, files, context);
+  const open = async (index: number): Promise<ParquetFile> => openParquet(opener(index), spec.column);
+  // Shows a wrong column at once; a plan must not download a whole file for that.
+  const first = await openParquet(await peek(hub, repository, dataset, context), spec.column);
+  let kept = context.cacheFolder === undefined ? first : undefined;
+  if (kept === undefined) await first.file.close();
+  const openOnce = (index: number): Promise<ParquetFile> => {
+    const reused = index === 0 ? kept : undefined;
+    if (reused === undefined) return open(index);
+    kept = undefined;
+    return Promise.resolve(reused);
+  };
   const sizesBytes = files.map((file) => file.sizeBytes);
   const totalBytes = sizesBytes.reduce((sum, size) => sum + size, 0);
-  const openOnce = (index: number): Promise<ParquetFile> => {
-    const kept = firstUnused;
-    firstUnused = undefined;
-    return index === 0 && kept !== undefined ? Promise.resolve(kept) : open(index);
-  };
   const end = { cursor: { file: files.length, group: 0, row: 0 }, totalBytes };
   return {
     identity: {
@@ -60,7 +63,33 @@ export async function resolveHubDataset(
   };
 }
 
-function openFile(hub: Hub, repository: HubRepository, commit: string, file: SourceFile): ByteFile {
+type Opener = (index: number) => ByteFile;
+
+function fileOpener(
+  hub: Hub,
+  repository: HubRepository,
+  commit: string,
+  files: readonly SourceFile[],
+  context: SourceContext,
+): Opener {
+  const { cacheFolder } = context;
+  return cacheFolder === undefined
+    ? (index) => hub.openFile(repository, commit, files[index]!)
+    : (index) => openCachedFile(hub, repository, commit, files[index]!, { ...context, cacheFolder });
+}
+
+/** The first file: from the cache if it is there, else by ranges. */
+async function peek(
+  hub: Hub,
+  repository: HubRepository,
+  { commit, files }: PinnedDataset,
+  { cacheFolder }: SourceContext,
+): Promise<ByteFile> {
+  const file = files[0]!;
+  if (cacheFolder !== undefined) {
+    const path = cachedPath(cacheFolder, repository, commit, file.path);
+    if (await isCached(path, file.sizeBytes)) return openLocalFile(path);
+  }
   return hub.openFile(repository, commit, file);
 }
 
@@ -162,7 +191,7 @@ export function createHubFiles(context: SourceContext): HubFiles {
       const key = `${name}@${revision}`;
       const commit = commits.get(key) ?? hub.resolveCommit(repository, revision);
       commits.set(key, commit);
-      return hub.readFile(repository, await commit, path);
+      return readCachedFile(hub, repository, await commit, path, context.cacheFolder);
     },
   };
 }

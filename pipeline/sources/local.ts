@@ -31,7 +31,7 @@ export async function resolveLocal(spec: FileSpec, context: SourceContext): Prom
   const totalBytes = files.reduce((sum, file) => sum + file.sizeBytes, 0);
   const column = spec.selector ?? (formats.some(({ kind }) => kind === 'lines') ? 'lines' : DEFAULT_COLUMN);
   const end = { cursor: { file: files.length, group: 0, row: 0 }, totalBytes };
-  await checkColumn(formats[0]!, absolute[0]!);
+  for (const [index, format] of formats.entries()) await checkColumn(format, absolute[index]!);
   return {
     identity: {
       spec: spec.text,

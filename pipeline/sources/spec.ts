@@ -146,7 +146,9 @@ function hubDataset(body: string): Omit<HubSpec, keyof SpecBase> {
   const path = at < 0 ? head : head.slice(0, at);
   const revision = at < 0 ? undefined : head.slice(at + 1);
   const [org, name, ...config] = path.split('/');
-  const bad = [org, name, ...config].some((part) => part === undefined || !/^[\w][\w.-]*$/.test(part));
+  const bad =
+    [org, name].some((part) => part === undefined || !/^\w[\w.-]*$/.test(part)) ||
+    config.some((part) => !/^[^\s.][^\s]*$/.test(part));
   if (bad || revision === '' || /\s/.test(revision ?? '')) {
     throw badSpec(body, 'is not a Hub dataset; expected hub:org/name[/config][@revision][#column]');
   }
