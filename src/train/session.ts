@@ -1,10 +1,10 @@
 import * as tf from '@tensorflow/tfjs-core';
-import type { Batch } from '../../pipeline/index.ts';
-import { registerKernels } from '../engine/kernels.ts';
+import { type Batch, TacoError } from '../../pipeline/index.ts';
 import { encode } from '../model/bert.ts';
 import { initialValues } from '../model/init.ts';
 import { type ParameterSpec, parameterSpecs } from '../model/parameters.ts';
 import { maskedLogits } from '../objectives/mlm.ts';
+import { hasKernel, KERNELS } from '../ops/kernel.ts';
 import { AdamW } from '../optim/adamw.ts';
 import { clipScale, globalNorm } from '../optim/clip.ts';
 import { assignValues, entryOf, exportParts, importParts } from './session-state.ts';
@@ -39,10 +39,15 @@ export class TrainingSession {
 
   /**
    * Initialises the parameters from the seed.
-   * @throws TacoError `backend` when no backend that can train is in use
+   * @throws TacoError `backend` when the backend was not opened by openBackend (engine/backend.ts)
    */
   constructor(options: SessionOptions) {
-    registerKernels();
+    if (!hasKernel(KERNELS.dropout)) {
+      throw new TacoError(
+        `the tensor backend is "${tf.getBackend()}" without the kernels of training: call openBackend first`,
+        { code: 'backend', stage: 'train' },
+      );
+    }
     const { model, seed, optimizer } = options;
     this.#options = options;
     this.#specs = parameterSpecs(model);

@@ -114,10 +114,18 @@ function readFloats(file: Buffer): Map<string, NamedArray> {
   return new Map(
     Object.entries(header)
       .filter(([name]) => name !== '__metadata__')
-      .map(([name, { shape, data_offsets: [start, end] }]) => {
-        const values = new Float32Array((end - start) / 4);
-        for (let i = 0; i < values.length; i += 1) values[i] = data.readFloatLE(start + 4 * i);
-        return [name, { shape, values }];
-      }),
+      .map(
+        ([
+          name,
+          {
+            shape,
+            data_offsets: [start, end],
+          },
+        ]) => {
+          const values = new Float32Array((end - start) / 4);
+          for (let i = 0; i < values.length; i += 1) values[i] = data.readFloatLE(start + 4 * i);
+          return [name, { shape, values }];
+        },
+      ),
   );
 }
