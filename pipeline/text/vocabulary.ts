@@ -127,7 +127,7 @@ export function createSpec(options: SpecOptions): TokenizerSpec {
     stripAccents: options.stripAccents ?? lowercase,
     handleChineseChars: options.handleChineseChars ?? true,
     maxInputCharsPerWord,
-    specialTokens: [...added.values()].sort((a, b) => a.id - b.id),
+    specialTokens: [...added.values()].sort((a, b) => a.id - b.id).map(inFixedOrder),
     specialTokenIds,
     sha256: createHash('sha256').update(vocabTextOf(vocabulary)).digest('hex'),
   });
@@ -137,6 +137,19 @@ export function createSpec(options: SpecOptions): TokenizerSpec {
 function withoutRepeats(vocabulary: readonly string[]): string[] {
   const lastIdOf = new Map(vocabulary.map((token, id) => [token, id]));
   return vocabulary.map((token, id) => (lastIdOf.get(token) === id ? token : ''));
+}
+
+/** The fingerprint is taken of JSON: equal tokens must have their properties in the same order. */
+function inFixedOrder({
+  content,
+  id,
+  special,
+  singleWord,
+  lstrip,
+  rstrip,
+  normalized,
+}: AddedToken): AddedToken {
+  return { content, id, special, singleWord, lstrip, rstrip, normalized };
 }
 
 function plainSpecialToken(content: string, id: number): AddedToken {
