@@ -111,10 +111,14 @@ export async function* readTextPages(
 function columnDecoder(file: FileMetaData, chunk: ColumnChunk): ColumnDecoder {
   const path = chunk.metadata.path_in_schema;
   const schemaPath = getTreePath(parquetSchema(file), path);
+  // Without its annotation a string column stays bytes; `utf8: false` alone spares only unannotated ones.
+  const element = { ...schemaPath.at(-1)!.element };
+  delete element.converted_type;
+  delete element.logical_type;
   return {
     pathInSchema: path,
     type: chunk.metadata.type,
-    element: schemaPath.at(-1)!.element,
+    element,
     schemaPath,
     codec: chunk.metadata.codec,
     parsers: DEFAULT_PARSERS,
