@@ -25,3 +25,4 @@ export { createHubFiles, type HubFiles, hubFromEnvironment } from './sources/hub
 export { type Input, openInput } from './sources/mix.ts';
 export type { Source, SourceContext, SourceFile, SourceIdentity, WaitNotice } from './sources/source.ts';
 export { parseSourceSpec, parseSourceSpecs, type SourceSpec, shortNameOf } from './sources/spec.ts';
+export { createTokenizer, type DecodeOptions, type Tokenizer } from './text/wordpiece.ts';
