@@ -1,0 +1,108 @@
+/**
+ * How fast batches are made, and what share of the time a training step waits for them.
+ *
+ *     npx tsx test/bench/batches.ts [--step-ms 100] [--data FOLDER]
+ *
+ * Without --data a dataset of 13 M tokens is made in a temporary folder.
+ */
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { setImmediate as nextTurn } from 'node:timers/promises';
+import { parseArgs } from 'node:util';
+import { concatMap, lastValueFrom, Subject, take } from 'rxjs';
+import type { BatchOptions, PairOptions } from '../../pipeline/batch-options.ts';
+import { batches } from '../../pipeline/batches.ts';
+import { openDataset } from '../../pipeline/shards/dataset.ts';
+import type { Batch } from '../../pipeline/types.ts';
+import { writeDataset } from '../support/dataset.ts';
+
+interface Timings {
+  readonly tokens: number;
+  readonly firstMs: number;
+  readonly totalMs: number;
+  readonly waitMs: number;
+}
+
+/** Takes `count` batches; `step` stands for training and blocks the thread as a native step does. */
+async function consume(options: BatchOptions, count: number, stepMs: number): Promise<Timings> {
+  const credits$ = new Subject<number>();
+  const startedAt = performance.now();
+  let idleSince = startedAt;
+  let firstMs = 0;
+  let waitMs = 0;
+  let tokens = 0;
+  const step = async (batch: Batch, index: number): Promise<void> => {
+    await nextTurn();
+    const now = performance.now();
+    if (index === 0) firstMs = now - startedAt;
+    else waitMs += now - idleSince;
+    credits$.next(1);
+    tokens += batch.inputIds.length;
+    while (performance.now() - now < stepMs);
+    idleSince = performance.now();
+  };
+  await lastValueFrom(batches(options, credits$).pipe(take(count), concatMap(step)));
+  return { tokens, firstMs, totalMs: performance.now() - startedAt - firstMs, waitMs };
+}
+
+function millions(tokens: number, ms: number): string {
+  return `${(tokens / 1000 / ms).toFixed(2)} M tokens/s`;
+}
+
+async function measureReading(folder: string): Promise<void> {
+  const dataset = await openDataset(folder);
+  const numGroups = Math.min(dataset.numGroups('train'), 200);
+  const startedAt = performance.now();
+  let rows = 0;
+  for (let group = 0; group < numGroups; group += 1)
+    rows += (await dataset.readGroup('train', group)).numRows;
+  console.log(
+    `reading and decoding alone    ${millions(rows * dataset.maxSeqLen, performance.now() - startedAt)}`,
+  );
+}
+
+async function measure(folder: string, stepMs: number): Promise<void> {
+  await measureReading(folder);
+  const modes: readonly [string, PairOptions | undefined][] = [
+    ['mlm', undefined],
+    ['taco, K = 50', {}],
+    ['taco, masked anchors', { variant: 'masked' }],
+  ];
+  for (const [name, taco] of modes) {
+    for (const worker of [false, true]) {
+      const options = { folder, batchSize: 16, seed: 42, taco, worker };
+      const { tokens, totalMs, firstMs } = await consume(options, 1500, 0);
+      const where = worker ? 'worker thread' : 'same thread  ';
+      console.log(
+        `${name.padEnd(21)} ${where} ${millions(tokens, totalMs)}, first batch after ${firstMs.toFixed(0)} ms`,
+      );
+    }
+  }
+  const steps = Math.max(20, Math.round(5000 / stepMs));
+  for (const worker of [false, true]) {
+    const options = { folder, batchSize: 16, seed: 42, taco: {}, worker };
+    const { totalMs, waitMs } = await consume(options, steps, stepMs);
+    const share = ((100 * waitMs) / totalMs).toFixed(2);
+    const where = worker ? 'worker thread' : 'same thread  ';
+    console.log(
+      `${steps} steps of ${stepMs} ms, taco    ${where} ${share} % of the time spent waiting for data`,
+    );
+  }
+}
+
+const { values } = parseArgs({
+  options: { 'step-ms': { type: 'string', default: '100' }, data: { type: 'string' } },
+});
+const stepMs = Number(values['step-ms']);
+if (values.data !== undefined) {
+  await measure(values.data, stepMs);
+} else {
+  const folder = mkdtempSync(join(tmpdir(), 'taco-bench-'));
+  try {
+    await writeDataset(folder, { maxSeqLen: 256, rowsPerGroup: 256, train: [25_600, 25_500] });
+    await measure(folder, stepMs);
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
+}
