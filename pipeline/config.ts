@@ -30,9 +30,12 @@ export interface PrepareConfig {
   readonly cacheDownloads: boolean;
 }
 
-/** What a user gives; the rest has defaults. `validation` may be `'0.5%'` or `'0.005'`. */
-export type PrepareInput = Partial<Omit<PrepareConfig, 'validation'>> & {
-  readonly validation?: number | string;
+/** What a user gives, unchecked; what is undefined has a default. */
+export type PrepareInput = {
+  readonly [Name in keyof PrepareConfig]?:
+    | (PrepareConfig[Name] extends number | boolean | readonly string[] ? PrepareConfig[Name] : string)
+    | (Name extends 'validation' ? string : never)
+    | undefined;
 };
 
 export const DEFAULT_SOURCES: readonly string[] = ['wikipedia', 'bookcorpus'];

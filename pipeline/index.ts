@@ -12,9 +12,21 @@ export type {
 export { batches } from './batches.ts';
 export { parseBatchCursor } from './cursor.ts';
 export { evaluationBatches } from './evaluation-batches.ts';
+export {
+  createPrepareConfig,
+  DATASETS_FOLDER,
+  DEFAULT_SOURCES,
+  DEFAULT_TOKENIZER,
+  type PrepareConfig,
+  type PrepareInput,
+} from './config.ts';
+export { type PrepareEvent, type PrepareOptions, prepare } from './prepare.ts';
+export { type PrepareContext, type PreparePlan, planPreparation } from './prepare-plan.ts';
+export type { PrepareProgress } from './prepare-stream.ts';
 export { keyOf, Random } from './random.ts';
 export { AtomicFile, type CommittedFile, syncFolder, writeFileAtomic } from './shards/atomic.ts';
 export { type Dataset, openDataset } from './shards/dataset.ts';
+export { type Manifest, type ManifestShard, readManifest, type Split } from './shards/manifest.ts';
 export { BUILTIN_TOKENIZER, builtinTokenizer } from './text/builtin-vocabulary.ts';
 export { loadTokenizer, type TokenizerFiles } from './text/load-tokenizer.ts';
 export { tokenizerFilesOf } from './text/tokenizer-files.ts';

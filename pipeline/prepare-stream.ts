@@ -3,7 +3,7 @@ import { pullFrom } from './backpressure.ts';
 import type { Commit, CommitterOptions } from './shards/committer.ts';
 import { ShardCommitter } from './shards/committer.ts';
 import type { Input } from './sources/mix.ts';
-import { tokenizeChunks } from './text/tokenizer-pool.ts';
+import { tokenizeChunks, tokenizerWindow } from './text/tokenizer-pool.ts';
 import type { TokenizerSpec } from './text/vocabulary.ts';
 import type { TokenChunk } from './types.ts';
 
@@ -31,7 +31,7 @@ export interface PackInputOptions extends Omit<CommitterOptions, 'specialTokenId
 }
 
 /**
- * The composed stream: input ► tokenizer threads ► packer ► shards. At most `2 * workers + 2` chunks are between
+ * The composed stream: input ► tokenizer threads ► packer ► shards. At most `tokenizerWindow` chunks and one are between
  * the input and the disk, whatever is slow. Settles when nothing is being written any more, and leaves no
  * temporary file.
  * @throws TacoError of whichever stage failed
@@ -69,7 +69,7 @@ export async function packInput(options: PackInputOptions): Promise<void> {
   };
 
   try {
-    const packed = pullFrom(input.read(options.start.input), credits, 2 * workers + 2).pipe(
+    const packed = pullFrom(input.read(options.start.input), credits, tokenizerWindow(workers) + 1).pipe(
       tokenizeChunks({ spec: tokenizer, workers }),
       concatMap((chunk) => {
         inFlight = pack(chunk);

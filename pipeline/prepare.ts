@@ -22,8 +22,8 @@ export type PrepareEvent =
   | { readonly type: 'repairing'; readonly file: string; readonly damage: string }
   | { readonly type: 'progress'; readonly progress: PrepareProgress }
   | { readonly type: 'committed'; readonly shards: readonly ManifestShard[] }
-  /** Interrupted: the same configuration continues. */
-  | { readonly type: 'stopped'; readonly manifest: Manifest }
+  /** Interrupted: the same configuration continues. No manifest when nothing was begun. */
+  | { readonly type: 'stopped'; readonly manifest: Manifest | undefined }
   | { readonly type: 'done'; readonly manifest: Manifest; readonly wasComplete: boolean };
 
 export interface PrepareOptions extends PrepareContext {
@@ -70,7 +70,11 @@ async function prepareFolder(config: PrepareConfig, context: PrepareContext, run
   await ensureFolder(config.out);
   const lock = await lockFolder(config.out);
   try {
-    const plan = await planPreparation(config, context);
+    const plan = await planUnlessStopped(config, context, run);
+    if (plan === undefined) {
+      run.emit({ type: 'stopped', manifest: undefined });
+      return;
+    }
     run.emit({ type: 'planned', plan });
     const manifest = await begin(plan);
     await repair(plan, run);
@@ -84,6 +88,21 @@ async function prepareFolder(config: PrepareConfig, context: PrepareContext, run
     else run.emit({ type: 'stopped', manifest: last });
   } finally {
     await lock.release();
+  }
+}
+
+async function planUnlessStopped(
+  config: PrepareConfig,
+  context: PrepareContext,
+  { signal }: Run,
+): Promise<PreparePlan | undefined> {
+  try {
+    const plan = await planPreparation(config, context);
+    return signal.aborted ? undefined : plan;
+  } catch (error) {
+    // Whatever a request that was cut off throws is no news.
+    if (signal.aborted) return undefined;
+    throw error;
   }
 }
 
