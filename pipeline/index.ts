@@ -38,3 +38,4 @@ export { type Input, openInput } from './sources/mix.ts';
 export type { Source, SourceContext, SourceFile, SourceIdentity, WaitNotice } from './sources/source.ts';
 export { parseSourceSpec, parseSourceSpecs, type SourceSpec, shortNameOf } from './sources/spec.ts';
 export { createTokenizer, type DecodeOptions, type Tokenizer } from './text/wordpiece.ts';
+export { type TokenizeOptions, tokenizeChunks, tokenizerWindow } from './text/tokenizer-pool.ts';

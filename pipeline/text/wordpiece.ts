@@ -10,6 +10,9 @@ import { CACHE_PADDING_BYTES, NOT_CACHED, WordCache, type WordCacheOptions } fro
 import { decodeTokens } from './wordpiece-decoder.ts';
 import { WordSplitter } from './word-splitter.ts';
 
+/** Ids and hashes of documents, without where they come from. */
+export type TokenizedDocuments = Pick<TokenChunk, 'ids' | 'ends' | 'hashes' | 'textBytes' | 'numUnknown'>;
+
 export interface DecodeOptions {
   /** Leave out [CLS], [SEP], [PAD], … Default false. */
   readonly skipSpecialTokens?: boolean;
@@ -31,6 +34,12 @@ export interface Tokenizer {
   encode(text: string | Uint8Array): Int32Array<ArrayBuffer>;
   /** Ids and hashes of each document of a chunk. */
   encodeChunk(chunk: DocumentChunk): TokenChunk;
+  /**
+   * The same, of documents by themselves.
+   * @param text their bytes, one after another
+   * @param ends [num documents] exclusive end of each in `text`
+   */
+  encodeDocuments(text: Uint8Array, ends: Uint32Array): TokenizedDocuments;
   /**
    * Text of ids, as Hugging Face's `decode` writes it: pieces joined, spaces before punctuation removed.
    * @throws RangeError for an id outside the vocabulary
@@ -113,34 +122,27 @@ class WordPieceTokenizer implements Tokenizer {
   }
 
   encodeChunk(chunk: DocumentChunk): TokenChunk {
-    this.#load(chunk.text);
-    const numDocuments = chunk.ends.length;
-    const ends = new Uint32Array(numDocuments);
-    const hashes = new BigUint64Array(numDocuments);
+    const { source, at, next, inputBytes } = chunk;
+    return { ...this.encodeDocuments(chunk.text, chunk.ends), source, at, next, inputBytes };
+  }
+
+  encodeDocuments(text: Uint8Array, textEnds: Uint32Array): TokenizedDocuments {
+    this.#load(text);
+    const ends = new Uint32Array(textEnds.length);
+    const hashes = new BigUint64Array(textEnds.length);
     const hashWords = new Uint32Array(hashes.buffer);
     let start = 0;
     let count = 0;
-    for (let index = 0; index < numDocuments; index += 1) {
-      const end = chunk.ends[index]!;
+    textEnds.forEach((end, index) => {
       hashDocument(this.#view, start, end, hashWords, 2 * index);
       count = this.#encodeDocument(start, end, count);
       ends[index] = count;
       start = end;
-    }
+    });
     const ids = this.#out.slice(0, count);
     let numUnknown = 0;
     for (const id of ids) if (id === this.specialTokenIds.unk) numUnknown += 1;
-    return {
-      ids,
-      ends,
-      hashes,
-      source: chunk.source,
-      at: chunk.at,
-      next: chunk.next,
-      inputBytes: chunk.inputBytes,
-      textBytes: chunk.text.length,
-      numUnknown,
-    };
+    return { ids, ends, hashes, textBytes: text.length, numUnknown };
   }
 
   decode(ids: ArrayLike<number>, { skipSpecialTokens = false }: DecodeOptions = {}): string {
