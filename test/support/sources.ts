@@ -1,0 +1,77 @@
+import { createHash } from 'node:crypto';
+import type { HubTuning } from '../../pipeline/sources/hub-client.ts';
+import { type Source, type SourceChunk, START, type WaitNotice } from '../../pipeline/sources/source.ts';
+import type { SourceCursor } from '../../pipeline/types.ts';
+
+/** All chunks of a source from a cursor on. */
+export async function chunksOf(source: Source, from: SourceCursor = START): Promise<readonly SourceChunk[]> {
+  const chunks: SourceChunk[] = [];
+  for await (const chunk of source.read(from)) chunks.push(chunk);
+  return chunks;
+}
+
+/** Chunks made comparable at once: long typed arrays by their hash. */
+export function summariesOf(
+  chunks: readonly { text: Uint8Array; ends: Uint32Array; next: unknown; inputBytes: number }[],
+): readonly object[] {
+  return chunks.map(({ text, ends, next, inputBytes }) => ({
+    text: createHash('sha256').update(text).digest('hex'),
+    ends: createHash('sha256').update(ends).digest('hex'),
+    numDocuments: ends.length,
+    next,
+    inputBytes,
+  }));
+}
+
+/** The documents of chunks, as bytes. */
+export function documentsOf(chunks: Iterable<{ text: Uint8Array; ends: Uint32Array }>): readonly Buffer[] {
+  const documents: Buffer[] = [];
+  for (const { text, ends } of chunks) {
+    let start = 0;
+    for (const end of ends) {
+      documents.push(Buffer.from(text.subarray(start, end)));
+      start = end;
+    }
+  }
+  return documents;
+}
+
+/** The documents of a source, as text. */
+export async function textsOf(source: Source, from: SourceCursor = START): Promise<readonly string[]> {
+  return documentsOf(await chunksOf(source, from)).map((bytes) => bytes.toString('utf8'));
+}
+
+/** The message of what a promise rejects with; fails when it does not. */
+export async function rejectionOf(promise: Promise<unknown>): Promise<{ code: string; message: string }> {
+  try {
+    await promise;
+  } catch (error) {
+    const { code, message } = error as { code: string; message: string };
+    return { code, message };
+  }
+  throw new Error('expected a rejection, got a value');
+}
+
+/** A clock that only moves when somebody sleeps, short time limits, no jitter. */
+export class VirtualClock {
+  nowMs = 1_700_000_000_000;
+  readonly sleeps: number[] = [];
+  readonly notices: WaitNotice[] = [];
+
+  readonly tuning: HubTuning = {
+    now: () => this.nowMs,
+    random: () => 1,
+    sleep: (ms) => {
+      this.sleeps.push(ms);
+      this.nowMs += ms;
+      return Promise.resolve();
+    },
+    headersTimeoutMs: 150,
+    stallTimeoutMs: 150,
+    maxAttempts: 5,
+  };
+
+  readonly onWait = (notice: WaitNotice): void => {
+    this.notices.push(notice);
+  };
+}
