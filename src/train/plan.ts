@@ -4,6 +4,7 @@ import {
   loadTokenizer,
   openDataset,
   TacoError,
+  tokenizerFingerprint,
   type TokenizerSpec,
 } from '../../pipeline/index.ts';
 import { type BertConfig, modelPreset, readBertConfig } from '../model/config.ts';
@@ -43,14 +44,23 @@ export async function planRun(config: TrainConfig): Promise<RunPlan> {
       `${config.data} has no training rows; prepare more text, or with a smaller --validation share`,
     );
   }
-  const tokenizer = await loadTokenizer(config.data, noHub);
+  const tokenizer = await openTokenizer(dataset);
   const model = await modelOf(config, dataset);
   const numRows = config.maxSteps * config.gradAccum * config.batchSize;
   return { config, dataset, tokenizer, model, numRows, numEpochs: numRows / dataset.numRows('train') };
 }
 
 /** The dataset's folder holds its tokenizer: training never asks the Hub. */
-const noHub = { fetchHubFile: () => Promise.resolve(null) };
+async function openTokenizer({ folder, manifest }: Dataset): Promise<TokenizerSpec> {
+  const tokenizer = await loadTokenizer(folder, { fetchHubFile: () => Promise.resolve(null) });
+  if (tokenizerFingerprint(tokenizer) !== manifest.tokenizer.fingerprint) {
+    throw new TacoError(
+      `the tokenizer in ${folder} is not the one that its rows were made with; run prepare-data again, it restores the files`,
+      { code: 'corrupt', stage: 'train', path: folder },
+    );
+  }
+  return tokenizer;
+}
 
 async function modelOf(config: TrainConfig, dataset: Dataset): Promise<BertConfig> {
   const { vocabSize, specialTokenIds, maxSeqLen } = dataset;

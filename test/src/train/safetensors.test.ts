@@ -1,3 +1,4 @@
+import { execFileSync } from 'node:child_process';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import fc from 'fast-check';
@@ -101,7 +102,7 @@ from safetensors import safe_open
 tensors = load_file(sys.argv[1])
 with safe_open(sys.argv[1], 'np') as f: metadata = f.metadata()
 print(json.dumps({'metadata': metadata, 'tensors': {k: [list(v.shape), str(v.dtype), v.astype('float64').ravel().tolist()] for k, v in tensors.items()}}))`;
-    expect(JSON.parse(python.run(script, [path]))).toEqual({
+    expect(JSON.parse(execFileSync(python, ['-c', script, path], { encoding: 'utf8' }))).toEqual({
       metadata: { format: 'pt' },
       tensors: Object.fromEntries(
         [...sample].map(([name, { shape, values }]) => [name, [[...shape], 'float32', [...values]]]),

@@ -1,0 +1,81 @@
+import { existsSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, expect, it } from 'vitest';
+import { argumentsOf, runCommandLine, startCommand } from '../support/command.ts';
+import { temporaryFolder } from '../support/folders.ts';
+import { smallRun, writeTrainingFiles } from '../support/training.ts';
+import { readRun } from '../support/training-runs.ts';
+
+/** Steps in a run's metrics, as far as they are written. */
+function stepsIn(folder: string): number {
+  const path = join(folder, 'metrics.jsonl');
+  return existsSync(path) ? readFileSync(path, 'utf8').split('"type":"update"').length - 1 : 0;
+}
+
+function untilStep(folder: string, step: number): Promise<unknown> {
+  return expect.poll(() => stepsIn(folder), { interval: 5, timeout: 30_000 }).toBeGreaterThanOrEqual(step);
+}
+
+describe('npm run train', () => {
+  it('killed or terminated in the middle, ends with the same bits as if nothing had happened', async () => {
+    const folder = await temporaryFolder();
+    const files = await writeTrainingFiles(folder);
+    const flags = (out: string) => ({
+      ...smallRun(files, join(folder, out)),
+      'max-steps': 60,
+      'save-steps': 25,
+    });
+    const straight = flags('straight');
+    const expected = runCommandLine('train', argumentsOf(straight));
+
+    const interrupted = flags('interrupted');
+    const killed = startCommand('train', argumentsOf(interrupted));
+    await untilStep(interrupted.out, 13);
+    killed.process.kill('SIGKILL');
+    expect(await killed.ended).toMatchObject({ signal: 'SIGKILL' });
+    expect(readFileSync(join(interrupted.out, 'latest'), 'utf8')).toBe('checkpoint-10\n');
+
+    const terminated = startCommand('train', argumentsOf(interrupted));
+    await untilStep(interrupted.out, 16);
+    terminated.process.kill('SIGTERM');
+    const stopped = await terminated.ended;
+    expect(stopped.status).toBe(143);
+    expect(stopped.stderr).toContain('checkpoint-10, step 10 of 30');
+    const [, step] =
+      /stopped at step (\d+) of 30; the same command goes on from there/.exec(stopped.stderr) ?? [];
+    expect(Number(step)).toBeGreaterThanOrEqual(16);
+    expect(readFileSync(join(interrupted.out, 'latest'), 'utf8')).toBe(`checkpoint-${step ?? ''}\n`);
+
+    const finished = await runCommandLine('train', argumentsOf({ ...interrupted, resume: true }));
+    expect(finished.status).toBe(0);
+    expect(finished.stderr).toContain('finished: 30 updates');
+    expect((await expected).status).toBe(0);
+    expect(await readRun(interrupted.out)).toEqual(await readRun(straight.out));
+  });
+
+  it('prints a plan and writes nothing with --dry-run', async () => {
+    const folder = await temporaryFolder();
+    const files = await writeTrainingFiles(folder);
+    const flags = smallRun(files, join(folder, 'run'));
+    const { status, stdout, stderr } = await runCommandLine('train', [...argumentsOf(flags), '--dry-run']);
+    expect({ status, stderr }).toEqual({ status: 0, stderr: '' });
+    expect(stdout).toContain('40 training rows, 12 for validation, of 16 tokens');
+    expect(stdout).toContain('12 of 4 × 2 rows (128 tokens), 2.40 epochs');
+    expect(stdout).toContain('TC (K 5, W 5 by the readme rule, τ 0.07, anchors: all)');
+    expect(stdout).toMatch(/start +anew/);
+    expect(existsSync(flags.out)).toBe(false);
+  });
+
+  it('says in one line what is wrong', async () => {
+    const folder = await temporaryFolder();
+    const cases = [
+      [[], 1, /^error: there is no dataset in cache\/datasets\/wiki-books-256 .*npm run prepare-data.*\n$/],
+      [['--tau', '-1'], 2, /^error: --tau is -1, expected a number above 0\n$/],
+    ] as const;
+    const results = await Promise.all(cases.map(([args]) => runCommandLine('train', args, { cwd: folder })));
+    for (const [index, [, status, message]] of cases.entries()) {
+      expect(results[index]).toMatchObject({ status, stdout: '' });
+      expect(results[index]?.stderr).toMatch(message);
+    }
+  });
+});

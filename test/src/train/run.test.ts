@@ -1,0 +1,239 @@
+import { appendFileSync, existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, expect, it } from 'vitest';
+import { resolveConfig } from '../../../src/train/config.ts';
+import { planRun } from '../../../src/train/plan.ts';
+import { type RunEvent, type TrainOutcome, train } from '../../../src/train/run.ts';
+import { temporaryFolder } from '../../support/folders.ts';
+import { smallRun, type TrainingFiles, writeTrainingFiles } from '../../support/training.ts';
+import { readRun } from '../../support/training-runs.ts';
+
+interface RunOptions {
+  readonly resume?: boolean;
+  /** Interrupts after this update. */
+  readonly stopAfter?: number;
+}
+
+interface Ran {
+  readonly outcome: TrainOutcome;
+  readonly events: readonly RunEvent[];
+  readonly notes: readonly string[];
+}
+
+async function run(flags: Readonly<Record<string, unknown>>, options: RunOptions = {}): Promise<Ran> {
+  const plan = await planRun(resolveConfig({ flags }));
+  const abort = new AbortController();
+  const events: RunEvent[] = [];
+  const outcome = await train(plan, {
+    resume: options.resume,
+    signal: abort.signal,
+    report: (event) => {
+      events.push(event);
+      if (event.kind === 'update' && event.progress.step === options.stopAfter) abort.abort();
+    },
+  });
+  const notes = events.flatMap((event) => (event.kind === 'note' ? [event.text] : []));
+  return { outcome, events, notes };
+}
+
+async function files(): Promise<{ readonly folder: string; readonly files: TrainingFiles }> {
+  const folder = await temporaryFolder();
+  return { folder, files: await writeTrainingFiles(folder) };
+}
+
+describe('a run on WebAssembly', () => {
+  it('interrupted anywhere and continued ends with the same bits as one in one go', async () => {
+    const { folder, files: data } = await files();
+    const straight = smallRun(data, join(folder, 'straight'));
+    expect((await run(straight)).outcome).toMatchObject({ status: 'finished' });
+    const expected = await readRun(straight.out);
+    expect(expected.latest).toBe('checkpoint-12');
+    expect(expected.tensors.size).toBeGreaterThan(60);
+    expect(expected.metrics.map(({ type, step }) => `${type ?? ''} ${step ?? ''}`)).toEqual([
+      'validation 0',
+      ...[1, 2, 3, 4, 5, 6].map((step) => `update ${step}`),
+      'validation 6',
+      ...[7, 8, 9, 10, 11, 12].map((step) => `update ${step}`),
+      'validation 12',
+    ]);
+
+    for (const stops of [[6], [1, 5, 8], [12]]) {
+      const flags = smallRun(data, join(folder, `stopped-${stops.join('-')}`));
+      for (const stopAfter of stops) {
+        const { outcome } = await run(flags, { stopAfter });
+        expect(outcome.progress.step).toBe(stopAfter);
+      }
+      expect((await run(flags)).outcome.status).toMatch(/finished$/);
+      expect(await readRun(flags.out)).toEqual(expected);
+    }
+  });
+
+  it('learns: the losses fall', async () => {
+    const { folder, files: data } = await files();
+    const flags = { ...smallRun(data, join(folder, 'run')), 'max-steps': 40, 'eval-steps': 40, lr: 1e-2 };
+    const { events } = await run(flags);
+    const evaluations = events.flatMap((event) => (event.kind === 'evaluation' ? [event.evaluation] : []));
+    expect(evaluations).toHaveLength(2);
+    expect(evaluations[1]!.mlmLoss).toBeLessThan(evaluations[0]!.mlmLoss - 0.1);
+    expect(evaluations[1]!.tcLoss).toBeLessThan(evaluations[0]!.tcLoss! - 0.1);
+  });
+
+  it('leaves a model folder, the recipe and the plot', async () => {
+    const { folder, files: data } = await files();
+    const flags = { ...smallRun(data, join(folder, 'run')), 'max-steps': 4 };
+    await run(flags);
+    expect(readdirSync(flags.out).sort()).toEqual([
+      'checkpoint-4',
+      'latest',
+      'loss.svg',
+      'metrics.jsonl',
+      'recipe.json',
+    ]);
+    const checkpoint = join(flags.out, 'checkpoint-4');
+    expect(JSON.parse(readFileSync(join(checkpoint, 'config.json'), 'utf8'))).toMatchObject({
+      architectures: ['BertForMaskedLM'],
+      hidden_size: 32,
+    });
+    expect(readFileSync(join(checkpoint, 'vocab.txt'), 'utf8')).toBe(
+      readFileSync(join(data.data, 'vocab.txt'), 'utf8'),
+    );
+    expect(readFileSync(join(flags.out, 'loss.svg'), 'utf8')).toContain('</svg>');
+    const again = resolveConfig({ config: join(flags.out, 'recipe.json'), flags: {} });
+    expect(again).toEqual(resolveConfig({ flags }));
+  });
+
+  it('trains MLM alone, and says when there is nothing to validate on', async () => {
+    const folder = await temporaryFolder();
+    const data = await writeTrainingFiles(folder, { validation: [] });
+    const flags = smallRun(data, join(folder, 'run'));
+    const { notes, events } = await run({ ...flags, mode: 'mlm', 'neg-k': undefined, 'max-steps': 4 });
+    expect(notes).toEqual([`${data.data} has no validation split: the model is not evaluated on the way`]);
+    const update = events.find((event) => event.kind === 'update');
+    expect(update?.metrics.tcLoss).toBeUndefined();
+  });
+});
+
+describe('going on', () => {
+  it('says that a finished run is finished, and trains on with more steps', async () => {
+    const { folder, files: data } = await files();
+    const flags = { ...smallRun(data, join(folder, 'run')), 'max-steps': 4 };
+    await run(flags);
+    expect((await run(flags)).outcome).toMatchObject({ status: 'already-finished' });
+    const { outcome, notes } = await run({ ...flags, 'max-steps': 6, lr: 5e-4 });
+    expect(outcome).toMatchObject({ status: 'finished', progress: { step: 6 } });
+    expect(notes).toEqual([
+      '--max-steps was 4, from step 4 on it is 6',
+      '--lr was 0.001, from step 4 on it is 0.0005',
+    ]);
+  });
+
+  it('refuses settings that change what is learnt, and names both values', async () => {
+    const { folder, files: data } = await files();
+    const flags = { ...smallRun(data, join(folder, 'run')), 'max-steps': 3 };
+    await run(flags);
+    const before = await readRun(flags.out);
+    for (const [change, message] of [
+      [{ tau: 0.5 }, 'was trained with --tau 0.07, now it is 0.5'],
+      [{ 'batch-size': 2 }, 'was trained with --batch-size 4, now it is 2'],
+      [{ seed: 1 }, 'was trained with --seed 42, now it is 1'],
+      [{ mode: 'mlm', 'neg-k': undefined }, 'was trained with --mode taco, now it is mlm'],
+    ] as const) {
+      const refused = run({ ...flags, ...change });
+      await expect(refused).rejects.toMatchObject({ code: 'mismatch' });
+      await expect(refused).rejects.toThrow(message);
+    }
+    expect(await readRun(flags.out)).toEqual(before);
+  });
+
+  it('refuses another dataset and another model', async () => {
+    const { folder, files: data } = await files();
+    const other = await writeTrainingFiles(join(folder, 'other'), { seed: 7 });
+    const flags = { ...smallRun(data, join(folder, 'run')), 'max-steps': 3 };
+    await run(flags);
+    await expect(run({ ...flags, data: other.data })).rejects.toThrow(
+      /a dataset of fingerprint \w+, now it is/,
+    );
+    await expect(run({ ...flags, 'bert-config': undefined, model: 'tiny' })).rejects.toThrow(
+      'was trained with a model of hiddenSize 32, now it is 128',
+    );
+  });
+
+  it('needs a checkpoint when told to resume', async () => {
+    const { folder, files: data } = await files();
+    const flags = smallRun(data, join(folder, 'run'));
+    await expect(run(flags, { resume: true })).rejects.toMatchObject({ code: 'not-found' });
+  });
+
+  it('moves the old run aside when told not to resume', async () => {
+    const { folder, files: data } = await files();
+    const flags = { ...smallRun(data, join(folder, 'run')), 'max-steps': 3 };
+    await run(flags);
+    const old = await readRun(flags.out);
+    const { notes, outcome } = await run({ ...flags, seed: 1 }, { resume: false });
+    expect(outcome.status).toBe('finished');
+    expect(notes).toEqual([`the run that was in ${flags.out} lies in ${flags.out}-1 now`]);
+    expect(await readRun(`${flags.out}-1`)).toEqual(old);
+    expect((await readRun(flags.out)).tensors).not.toEqual(old.tensors);
+  });
+
+  it('goes back one checkpoint when the newest is damaged, and makes the lost steps again', async () => {
+    const { folder, files: data } = await files();
+    const straight = smallRun(data, join(folder, 'straight'));
+    await run(straight);
+    const flags = smallRun(data, join(folder, 'damaged'));
+    await run(flags, { stopAfter: 8 });
+    appendFileSync(join(flags.out, 'checkpoint-8', 'optimizer.safetensors'), 'x');
+    const { notes, events } = await run(flags);
+    expect(notes).toHaveLength(1);
+    expect(notes[0]).toMatch(
+      /checkpoint-8 is damaged: optimizer\.safetensors has .* the checkpoint before is used$/,
+    );
+    expect(events.find((event) => event.kind === 'started')?.progress.step).toBe(4);
+    expect(existsSync(join(flags.out, 'checkpoint-8.damaged'))).toBe(true);
+    expect(await readRun(flags.out)).toEqual(await readRun(straight.out));
+  });
+
+  it('does not share a folder with a run that is going', async () => {
+    const { folder, files: data } = await files();
+    const flags = { ...smallRun(data, join(folder, 'run')), 'max-steps': 4 };
+    const first = run(flags);
+    await expect.poll(() => existsSync(join(flags.out, 'recipe.json'))).toBe(true);
+    await expect(run(flags)).rejects.toMatchObject({ code: 'locked' });
+    expect((await first).outcome.status).toBe('finished');
+  });
+
+  it('keeps as many checkpoints as it is told', async () => {
+    const { folder, files: data } = await files();
+    const flags = { ...smallRun(data, join(folder, 'run')), 'save-steps': 1, 'save-total-limit': 2 };
+    await run({ ...flags, 'max-steps': 5, 'eval-steps': 0 });
+    const checkpoints = readdirSync(flags.out).filter((name) => name.startsWith('checkpoint'));
+    expect(checkpoints.sort()).toEqual(['checkpoint-4', 'checkpoint-5']);
+  });
+});
+
+describe('planning', () => {
+  it.each([
+    [{ precision: 'bf16' }, '--precision bf16 is not available'],
+    [{ model: 'small', 'bert-config': undefined, data: '/nowhere' }, 'there is no dataset in /nowhere'],
+    [{ 'bert-config': '/nowhere.json' }, '/nowhere.json: no such file'],
+  ])('refuses %j', async (change, message) => {
+    const { folder, files: data } = await files();
+    const flags = { ...smallRun(data, join(folder, 'run')), ...change };
+    await expect(planRun(resolveConfig({ flags }))).rejects.toThrow(message);
+  });
+
+  it('refuses rows that are too long for the model and a tokenizer that was changed', async () => {
+    const folder = await temporaryFolder();
+    const data = await writeTrainingFiles(folder, { maxSeqLen: 24 });
+    const flags = smallRun(data, join(folder, 'run'));
+    await expect(planRun(resolveConfig({ flags }))).rejects.toThrow(
+      'takes rows of at most 16 tokens, the rows of',
+    );
+    appendFileSync(join(data.data, 'tokenizer.json'), ' ');
+    const config = resolveConfig({ flags: { ...flags, 'bert-config': undefined, model: 'tiny' } });
+    await expect(planRun(config)).resolves.toBeDefined();
+    const text = readFileSync(join(data.data, 'tokenizer.json'), 'utf8').replace('"word5"', '"other"');
+    writeFileSync(join(data.data, 'tokenizer.json'), text);
+    await expect(planRun(config)).rejects.toThrow('is not the one that its rows were made with');
+  });
+});
