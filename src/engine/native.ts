@@ -5,7 +5,7 @@ import { fileURLToPath } from 'node:url';
 import util from 'node:util';
 import type { KernelBackend } from '@tensorflow/tfjs-core';
 import { messageOf, TacoError } from '../../pipeline/index.ts';
-import { latestBuild } from './setup/build-record.ts';
+import { type Build, latestBuild } from './setup/build-record.ts';
 
 /** The checkout this code runs from. */
 export const projectRoot = fileURLToPath(new URL('../../', import.meta.url));
@@ -59,12 +59,7 @@ export function findNativeTensorFlow(root: string = projectRoot): NativeSearch {
   if (build === undefined) {
     absent.push('no build of setup:tensorflow');
   } else {
-    candidates.push({
-      origin: 'setup',
-      packageName: build.record.packageName,
-      packageFolder: join(build.folder, 'node_modules', '@tensorflow', 'tfjs-node'),
-      bindingFile: join(build.folder, build.record.bindingFile),
-    });
+    candidates.push(candidateOfBuild(build));
   }
 
   const requireFromRoot = createRequire(join(root, 'package.json'));
@@ -79,6 +74,16 @@ export function findNativeTensorFlow(root: string = projectRoot): NativeSearch {
     else candidates.push({ origin: 'npm', packageName, packageFolder, bindingFile });
   }
   return { candidates, absent };
+}
+
+/** Where a build keeps the two parts of a native TensorFlow. */
+export function candidateOfBuild({ folder, record }: Build): NativeCandidate {
+  return {
+    origin: 'setup',
+    packageName: record.packageName,
+    packageFolder: join(folder, 'node_modules', '@tensorflow', 'tfjs-node'),
+    bindingFile: join(folder, record.bindingFile),
+  };
 }
 
 function folderOfPackage(require: NodeJS.Require, packageName: string): string | undefined {
