@@ -1,10 +1,9 @@
-import { createHash } from 'node:crypto';
-import { createReadStream } from 'node:fs';
 import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import pLimit from 'p-limit';
 import { TacoError } from '../errors.ts';
 import type { SpecialTokenIds } from '../types.ts';
+import { damageOf } from './check.ts';
 import { type Manifest, type ManifestShard, manifestFile, readManifest, type Split } from './manifest.ts';
 import { damagedShard, readError, ShardReader, type TokenRows } from './reader.ts';
 
@@ -106,28 +105,20 @@ async function checkShards(
     shards.map((shard) =>
       limit(async () => {
         const path = join(folder, shard.file);
-        const { size } = await stat(path).catch((error: unknown) => {
-          throw readError(path, error);
-        });
-        if (size !== shard.bytes) {
-          throw damagedShard(path, `in length: ${size} bytes, the manifest says ${shard.bytes}`);
-        }
-        if (verify === 'hashes') await checkHash(path, shard.sha256);
+        const damage =
+          verify === 'hashes' ? await damageOf(folder, shard) : await wrongSize(path, shard.bytes);
+        if (damage !== undefined) throw damagedShard(path, `(${damage})`);
       }),
     ),
   );
 }
 
-async function checkHash(path: string, expected: string): Promise<void> {
-  const hash = createHash('sha256');
+async function wrongSize(path: string, expected: number): Promise<string | undefined> {
   try {
-    for await (const bytes of createReadStream(path)) hash.update(bytes as Buffer);
+    const { size } = await stat(path);
+    return size === expected ? undefined : `${size} bytes, expected ${expected}`;
   } catch (error) {
     throw readError(path, error);
-  }
-  const sha256 = hash.digest('hex');
-  if (sha256 !== expected) {
-    throw damagedShard(path, `somewhere: its sha256 is ${sha256}, the manifest says ${expected}`);
   }
 }
 

@@ -26,7 +26,6 @@ export class DamagedPage extends Error {
 
 /** Page sections before decompression, format versions 1 and 2 alike. */
 interface PageParts {
-  readonly numValues: number;
   readonly repetition: Uint8Array;
   readonly definition: Uint8Array;
   /** PLAIN values. */
@@ -34,6 +33,40 @@ interface PageParts {
 }
 
 type PageHeader = ReturnType<typeof parquetHeader>;
+
+/**
+ * Walks the pages of a column chunk and verifies their checksums, so that a general decoder, which trusts the
+ * sizes in the headers, can be let loose on it.
+ * @throws DamagedPage when the pages do not fill the chunk exactly or a checksum differs
+ */
+export function checkPages(chunk: Uint8Array<ArrayBuffer>, { numRows, rowLength }: ListPageLayout): void {
+  const reader = { view: new DataView(chunk.buffer, chunk.byteOffset, chunk.byteLength), offset: 0 };
+  const mostBytes = 16 * numRows * rowLength + (1 << 20);
+  while (reader.offset < chunk.length) {
+    const header = readHeader(reader);
+    const { compressed_page_size: size, uncompressed_page_size: plainSize } = header;
+    const body = chunk.subarray(reader.offset, reader.offset + size);
+    if (!(size > 0 && body.length === size && plainSize >= 0 && plainSize <= mostBytes)) {
+      throw new DamagedPage('its sizes do not fit', reader.offset);
+    }
+    if (!hasChecksum(header, body)) throw new DamagedPage('its checksum differs', reader.offset);
+    reader.offset += size;
+  }
+}
+
+function readHeader(reader: { view: DataView<ArrayBuffer>; offset: number }): PageHeader {
+  const start = reader.offset;
+  try {
+    return parquetHeader(reader);
+  } catch (error) {
+    throw new DamagedPage('a page header cannot be read', start, error);
+  }
+}
+
+/** The checksum stands for the bytes as stored and, unlike a decoder, finds every single flipped bit. */
+function hasChecksum({ crc }: PageHeader, body: Uint8Array): boolean {
+  return crc === undefined || crc32(body) === crc >>> 0;
+}
 
 /**
  * Decodes a column chunk of `list<int32>` rows of equal length without boxing a value: one PLAIN data page of
@@ -49,20 +82,17 @@ export function decodeListPage(
   layout: ListPageLayout,
 ): Int32Array<ArrayBuffer> | undefined {
   const reader = { view: new DataView(chunk.buffer, chunk.byteOffset, chunk.byteLength), offset: 0 };
-  let header: PageHeader;
-  try {
-    header = parquetHeader(reader);
-  } catch (error) {
-    throw new DamagedPage('the page header cannot be read', 0, error);
-  }
+  const header = readHeader(reader);
   const body = chunk.subarray(reader.offset);
   if (!isOwnLayout(header, body.length, layout)) return undefined;
   try {
-    // The checksum stands for the bytes as stored and, unlike the decoder, finds every single flipped bit.
-    if (header.crc !== undefined && crc32(body) !== header.crc >>> 0) throw new Error('its checksum differs');
+    if (!hasChecksum(header, body)) throw new Error('its checksum differs');
+    const { numRows, rowLength } = layout;
+    const numValues = (header.data_page_header ?? header.data_page_header_v2)?.num_values;
+    if (numValues !== numRows * rowLength) {
+      throw new Error(`${numValues ?? 'no'} ids, expected ${numRows} rows of ${rowLength}`);
+    }
     const parts = header.type === 'DATA_PAGE' ? splitV1(header, body, layout) : splitV2(header, body, layout);
-    const numValues = layout.numRows * layout.rowLength;
-    if (parts.numValues !== numValues) throw new Error(`${parts.numValues} ids, expected ${numValues}`);
     checkLevels(parts, layout);
     return int32Of(parts.values);
   } catch (error) {
@@ -100,7 +130,6 @@ function splitV2(header: PageHeader, body: Uint8Array, layout: ListPageLayout): 
   }
   const codec = details.is_compressed === false ? 'UNCOMPRESSED' : layout.codec;
   return {
-    numValues: details.num_values,
     repetition: body.subarray(0, repetitionEnd),
     definition: body.subarray(repetitionEnd, levelsEnd),
     values: decompress(body.subarray(levelsEnd), valuesBytes, codec),
@@ -117,7 +146,6 @@ function splitV1(header: PageHeader, body: Uint8Array, layout: ListPageLayout): 
   const definitionEnd = repetitionEnd + 4 + view.getUint32(repetitionEnd, true);
   if (page.length - definitionEnd !== valuesBytes) throw new Error('its sizes do not fit');
   return {
-    numValues: header.data_page_header!.num_values,
     repetition: page.subarray(4, repetitionEnd),
     definition: page.subarray(repetitionEnd + 4, definitionEnd),
     values: page.subarray(definitionEnd),
@@ -125,8 +153,9 @@ function splitV1(header: PageHeader, body: Uint8Array, layout: ListPageLayout): 
 }
 
 /** Each row begins with repetition level 0 and goes on with the highest; nothing is null or empty. */
-function checkLevels({ repetition, definition, numValues }: PageParts, layout: ListPageLayout): void {
-  const { rowLength, maxRepetition, maxDefinition } = layout;
+function checkLevels({ repetition, definition }: PageParts, layout: ListPageLayout): void {
+  const { numRows, rowLength, maxRepetition, maxDefinition } = layout;
+  const numValues = numRows * rowLength;
   const definitions = decodeLevels(definition, maxDefinition, numValues);
   if (!definitions.every((level) => level === maxDefinition)) throw new Error('an id is missing');
   const repetitions = decodeLevels(repetition, maxRepetition, numValues);

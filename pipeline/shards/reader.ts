@@ -2,7 +2,7 @@ import { open } from 'node:fs/promises';
 import { type FileMetaData, parquetMetadataAsync, parquetRead, parquetSchema } from 'hyparquet';
 import { getMaxDefinitionLevel, getMaxRepetitionLevel } from 'hyparquet/src/schema.js';
 import { messageOf, systemCodeOf, TacoError } from '../errors.ts';
-import { DamagedPage, decodeListPage } from './list-page.ts';
+import { checkPages, DamagedPage, decodeListPage } from './list-page.ts';
 
 /** Rows of a row group in memory. Half the size where the vocabulary allows. */
 export interface TokenRows {
@@ -55,11 +55,14 @@ export class ShardReader {
     const start = offsets[group]!;
     const numRows = Math.min(rowsPerGroup, rows - group * rowsPerGroup);
     const chunk = new Uint8Array(await this.#readBytes(start, start + lengths[group]!));
+    const layout = { numRows, rowLength: maxSeqLen, codec, maxRepetition, maxDefinition };
     let ids: ArrayLike<unknown> | undefined;
     try {
-      ids =
-        decodeListPage(chunk, { numRows, rowLength: maxSeqLen, codec, maxRepetition, maxDefinition }) ??
-        (await this.#decodeOtherLayout(group, numRows));
+      ids = decodeListPage(chunk, layout);
+      if (ids === undefined) {
+        checkPages(chunk, layout);
+        ids = await this.#decodeOtherLayout(group, numRows);
+      }
     } catch (error) {
       if (error instanceof TacoError) throw error;
       const offset = start + (error instanceof DamagedPage ? error.offset : 0);
@@ -211,13 +214,8 @@ export class ShardReader {
 /** A shard that is not what the manifest says. */
 export function damagedShard(path: string, what: string, cause?: unknown): TacoError {
   return new TacoError(
-    `${path} is damaged ${what}; restore it, or remove the dataset's folder and prepare it again`,
-    {
-      code: 'corrupt',
-      stage: 'shards',
-      path,
-      cause,
-    },
+    `${path} is damaged ${what}; run prepare-data for this folder again: it makes such shards anew`,
+    { code: 'corrupt', stage: 'shards', path, cause },
   );
 }
 
@@ -226,7 +224,7 @@ export function readError(path: string, error: unknown): TacoError {
   if (error instanceof TacoError) return error;
   if (systemCodeOf(error) === 'ENOENT') {
     return new TacoError(
-      `${path} is missing, the manifest lists it; restore it, or remove the dataset's folder and prepare it again`,
+      `${path} is missing, the manifest lists it; run prepare-data for this folder again: it makes such shards anew`,
       { code: 'not-found', stage: 'shards', path, cause: error },
     );
   }

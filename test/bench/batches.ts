@@ -42,7 +42,9 @@ async function consume(options: BatchOptions, count: number, stepMs: number): Pr
     while (performance.now() - now < stepMs);
     idleSince = performance.now();
   };
-  await lastValueFrom(batches(options, credits$).pipe(take(count), concatMap(step)));
+  await lastValueFrom(batches(options, credits$).pipe(take(count), concatMap(step)), {
+    defaultValue: undefined,
+  });
   return { tokens, firstMs, totalMs: performance.now() - startedAt - firstMs, waitMs };
 }
 
