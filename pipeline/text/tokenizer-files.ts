@@ -152,7 +152,8 @@ function specialNamesOf(config: TokenizerConfig): SpecialTokenNames {
 /** An id that no token has keeps an empty place: vocabularies that name a token twice are written that way. */
 function vocabularyOf(idOf: unknown, path: string): readonly string[] {
   if (typeof idOf !== 'object' || idOf === null || Array.isArray(idOf)) {
-    throw corrupt(`${path}: model.vocab is ${typeof idOf}, expected an object from tokens to ids`, path);
+    const got = Array.isArray(idOf) ? 'a list' : typeof idOf;
+    throw corrupt(`${path}: model.vocab is ${got}, expected an object from tokens to ids`, path);
   }
   const entries: readonly (readonly [string, unknown])[] = Object.entries(idOf);
   const vocabulary: string[] = [];

@@ -73,7 +73,10 @@ function inWorkers(source: Observable<DocumentChunk>, options: TokenizeOptions):
         url: options.workerUrl ?? new URL('./tokenizer-worker.ts', import.meta.url),
         hangTimeoutMs: options.hangTimeoutMs ?? 20_000,
         onResult: (sequence, result) => {
-          pending.get(sequence)!.result = result;
+          const entry = pending.get(sequence);
+          // A result that was under way when the stream ended.
+          if (entry === undefined) return;
+          entry.result = result;
           dispatch();
           emit();
         },

@@ -8,6 +8,8 @@ import type { TokenizedDocuments } from './wordpiece.ts';
 const BYTES_OF_PATIENCE = 1 << 20;
 /** Looks at a silent worker before it counts as hung. Several, so that a process that was asleep judges nobody. */
 const LOOKS = 10;
+/** A worker that starts on a busy machine compiles its modules first: this much silence at least is granted. */
+const START_TIMEOUT_MS = 60_000;
 
 export interface TokenizerThreadOptions {
   readonly spec: TokenizerSpec;
@@ -27,6 +29,7 @@ export class TokenizerThread {
   readonly #pendingBytes: number[] = [];
   #watch: NodeJS.Timeout | undefined;
   #silentLooks = 0;
+  #isReady = false;
   #isEnded = false;
 
   constructor(options: TokenizerThreadOptions) {
@@ -72,6 +75,10 @@ export class TokenizerThread {
   #receive(reply: TokenizerReply): void {
     if (this.#isEnded) return;
     this.#silentLooks = 0;
+    if ('isReady' in reply) {
+      this.#isReady = true;
+      return;
+    }
     this.#pendingBytes.shift();
     if (this.#pendingBytes.length === 0) {
       clearInterval(this.#watch);
@@ -86,11 +93,12 @@ export class TokenizerThread {
 
   #look(): void {
     this.#silentLooks += 1;
-    const patience = Math.max(1, Math.ceil((this.#pendingBytes[0] ?? 0) / BYTES_OF_PATIENCE));
-    if (this.#silentLooks <= LOOKS * patience) return;
-    const seconds = (this.#options.hangTimeoutMs * patience) / 1000;
+    const numMegabytes = Math.max(1, Math.ceil((this.#pendingBytes[0] ?? 0) / BYTES_OF_PATIENCE));
+    const patienceMs = this.#options.hangTimeoutMs * numMegabytes;
+    const limitMs = this.#isReady ? patienceMs : Math.max(patienceMs, START_TIMEOUT_MS);
+    if ((this.#silentLooks * this.#options.hangTimeoutMs) / LOOKS <= limitMs) return;
     this.#fail(
-      `a tokenizer worker has not answered for ${seconds} s, expected an answer; run the command again`,
+      `a tokenizer worker has not answered for ${limitMs / 1000} s, expected an answer; run the command again`,
     );
   }
 

@@ -16,6 +16,7 @@ export interface TokenizerRequest {
 }
 
 export type TokenizerReply =
+  | { readonly isReady: true }
   | { readonly sequence: number; readonly result: TokenizedDocuments }
   | { readonly sequence: number; readonly error: string };
 
@@ -23,6 +24,8 @@ if (parentPort !== null) {
   const port = parentPort;
   const { spec } = workerData as TokenizerWorkerData;
   const tokenizer = createTokenizer(spec);
+  const ready: TokenizerReply = { isReady: true };
+  port.postMessage(ready);
   port.on('message', ({ sequence, text, ends }: TokenizerRequest) => {
     try {
       const result = tokenizer.encodeDocuments(text, ends);

@@ -110,9 +110,11 @@ export function createSpec(options: SpecOptions): TokenizerSpec {
   };
 
   const maxInputCharsPerWord = options.maxInputCharsPerWord ?? 100;
-  if (!Number.isSafeInteger(maxInputCharsPerWord) || maxInputCharsPerWord < 1) {
+  if (
+    !(Number.isInteger(maxInputCharsPerWord) && maxInputCharsPerWord >= 1 && maxInputCharsPerWord <= 65_536)
+  ) {
     throw vocabularyError(
-      `max_input_chars_per_word is ${maxInputCharsPerWord}, expected a whole number of at least 1`,
+      `max_input_chars_per_word is ${maxInputCharsPerWord}, expected a whole number from 1 to 65536`,
       options.path,
     );
   }
