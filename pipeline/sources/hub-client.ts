@@ -124,11 +124,7 @@ export function createHub(context: SourceContext, tuning: HubTuning = {}): Hub {
                 opened = undefined;
                 throw error;
               });
-              const bytes = await readBlob(await opened, start, end);
-              if (bytes.length !== end - start) {
-                throw new Error(`got ${bytes.length} bytes of ${end - start} from byte ${start} on`);
-              }
-              return bytes;
+              return await readBlob(await opened, start, end);
             } catch (error) {
               context.signal?.throwIfAborted();
               throw hubError(error, subject);
@@ -146,7 +142,7 @@ export function createHub(context: SourceContext, tuning: HubTuning = {}): Hub {
           path: encodePath(path),
           xet: false,
         });
-        return blob === null ? null : new Uint8Array(await blob.arrayBuffer());
+        return blob === null ? null : await slice(blob, 0, blob.size);
       } catch (error) {
         throw hubError(error, subjectOf(repository, commit, path));
       }
@@ -184,8 +180,10 @@ async function openBlob(params: FileParams, sizeBytes: number, name: string): Pr
       },
     );
   }
+  // With one byte more than there is, even all of the file is asked for as a range, whose answer is checked.
+  const beyond = { ...info, size: info.size + 1 };
   return {
-    direct: await blobOf(params, info, false),
+    direct: await blobOf(params, beyond, false),
     xet: info.xet === undefined ? undefined : await blobOf(params, info, true),
     preferXet: false,
   };
@@ -219,7 +217,11 @@ async function readBlob(source: BlobSource, start: number, end: number): Promise
 }
 
 async function slice(blob: Blob, start: number, end: number): Promise<Uint8Array<ArrayBuffer>> {
-  return new Uint8Array(await blob.slice(start, end).arrayBuffer());
+  const bytes = new Uint8Array(await blob.slice(start, end).arrayBuffer());
+  if (bytes.length !== end - start) {
+    throw new Error(`got ${bytes.length} bytes of ${end - start} from byte ${start} on`);
+  }
+  return bytes;
 }
 
 /** The client puts paths into addresses as they are. */

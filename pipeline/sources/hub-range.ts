@@ -40,6 +40,9 @@ export function bodyFault(
     return `the body ended after ${body.length} of ${declared} bytes`;
   }
   const type = response.headers.get('Content-Type') ?? '';
+  if (type.startsWith('application/json') && isApi(response.url) && !isJson(body)) {
+    return 'an answer that is not whole JSON';
+  }
   if (range === undefined || response.status !== 206 || type.startsWith('multipart/')) return undefined;
   const content = contentRange(response.headers);
   if (content === undefined) return 'an answer to a range without a readable Content-Range';
@@ -49,6 +52,23 @@ export function bodyFault(
   }
   const expected = end - range.start + 1;
   return body.length === expected ? undefined : `the body ended after ${body.length} of ${expected} bytes`;
+}
+
+/** Addresses whose JSON is an answer, not the content of some file. */
+function isApi(url: string): boolean {
+  if (!URL.canParse(url)) return false;
+  const { pathname } = new URL(url);
+  const api = pathname.startsWith('/api/') && !pathname.startsWith('/api/resolve-cache/');
+  return api || pathname.includes('/reconstructions/');
+}
+
+function isJson(body: Uint8Array): boolean {
+  try {
+    JSON.parse(Buffer.from(body.buffer, body.byteOffset, body.length).toString('utf8'));
+    return true;
+  } catch {
+    return false;
+  }
 }
 
 /** `Content-Range: bytes 0-15/1000`. */

@@ -47,14 +47,15 @@ export class Faults {
 
   /** The fault for a request, if any; counts it. */
   take(request: LoggedRequest): Fault | undefined {
+    let struck: Fault | undefined;
     for (const entry of this.#rules) {
       const { match, times = 1, after = 0, fault } = entry.rule;
       const matches =
         match instanceof RegExp ? match.test(`${request.method} ${request.url}`) : match(request);
       if (!matches) continue;
       entry.seen += 1;
-      if (entry.seen > after && entry.seen <= after + times) return fault;
+      if (entry.seen > after && entry.seen <= after + times) struck ??= fault;
     }
-    return undefined;
+    return struck;
   }
 }
