@@ -1,5 +1,5 @@
 import * as tf from '@tensorflow/tfjs-core';
-import { KERNELS } from '../ops/kernel.ts';
+import { hasKernelFor, KERNELS } from '../ops/kernel.ts';
 
 const BACKEND = 'tensorflow';
 
@@ -32,7 +32,7 @@ interface OperationAttribute {
 
 /** Registers this project's kernels for TensorFlow, and better ones than tfjs-node's; again without effect. */
 export function registerTensorFlowKernels(): void {
-  if (isRegistered(KERNELS.dropout)) return;
+  if (hasKernelFor(BACKEND, KERNELS.dropout)) return;
   register(KERNELS.dropout, dropout);
   register(KERNELS.crossEntropy, crossEntropy);
   // tfjs-node reads all indices back to check their range; TensorFlow checks them itself.
@@ -53,10 +53,6 @@ function register(kernelName: string, kernel: (call: KernelCall) => tf.Tensor | 
     kernelFunc: ({ inputs, backend, attrs }) =>
       kernel({ inputs, backend: backend as NodeBackend, attrs: attrs ?? {} }),
   });
-}
-
-function isRegistered(name: string): boolean {
-  return (tf.getKernel(name, BACKEND) as tf.KernelConfig | undefined) !== undefined;
 }
 
 /** `{x, seed}`, `{rate, site}` → `[y]` */

@@ -1,6 +1,7 @@
 import * as tf from '@tensorflow/tfjs-core';
 import { differentiable } from './differentiable.ts';
 import { applyDropout, type DropoutSource } from './dropout.ts';
+import { hasKernel, KERNELS, runKernel } from './kernel.ts';
 
 export interface AttentionOptions {
   /** B */
@@ -24,6 +25,19 @@ export interface AttentionOptions {
 export function attention(qkv_N3H: tf.Tensor, options: AttentionOptions): tf.Tensor2D {
   const { scoreBias } = options;
   return differentiable([qkv_N3H], (save) => {
+    if (hasKernel(KERNELS.attention)) {
+      const optional = scoreBias === undefined ? {} : { scoreBias };
+      const inputs = { qkv: qkv_N3H, ...optional, ...seedOf(options) };
+      const [context_NH, probs_BALL] = runKernel(KERNELS.attention, inputs, attributesOf(options));
+      save([qkv_N3H, probs_BALL!]);
+      return {
+        value: context_NH as tf.Tensor2D,
+        gradient: (dContext, [qkv, probs]) => {
+          const saved = { dContext, qkv: qkv!, probs: probs!, ...seedOf(options) };
+          return runKernel(KERNELS.attentionGradient, saved, attributesOf(options));
+        },
+      };
+    }
     const { query, key, value, scale } = splitHeads(qkv_N3H, options);
     const scores_BALL = tf.mul(tf.matMul(query, key, false, true), scale);
     const probs_BALL = tf.softmax(scoreBias === undefined ? scores_BALL : tf.add(scores_BALL, scoreBias));
@@ -61,6 +75,14 @@ function attentionGradient(
     batchSize * maxSeqLen,
     3 * numHeads * headSize,
   ]);
+}
+
+function seedOf({ dropout }: AttentionOptions): Readonly<Record<string, tf.Tensor>> {
+  return dropout === undefined ? {} : { seed: dropout.seed };
+}
+
+function attributesOf({ batchSize, maxSeqLen, numHeads, dropout }: AttentionOptions) {
+  return { batchSize, maxSeqLen, numHeads, rate: dropout?.rate ?? 0, site: dropout?.site ?? 0 };
 }
 
 interface Heads {

@@ -20,12 +20,31 @@ export const KERNELS = {
   layerNormGradient: 'LayerNormGrad',
   /** fused: `{x: [N, H]}` → `[sums [H]]`. */
   columnSums: 'ColumnSums',
+  /**
+   * fused: `{qkv: [B * L, 3 * H], scoreBias?: [B, 1, 1, L], seed?}`, `{batchSize, maxSeqLen, numHeads, rate, site}` →
+   * `[context [B * L, H], probs [B, A, L, L] before dropout]`; see attention.ts.
+   */
+  attention: 'AttentionFromQkv',
+  /** fused: `{dContext, qkv, probs, seed?}`, attributes as above → `[dQkv]`. */
+  attentionGradient: 'AttentionFromQkvGrad',
+  /** fused: `{x}` → `[Σ x², scalar]`. */
+  sumOfSquares: 'SumOfSquares',
+  /**
+   * fused: `{parameter, gradient, firstMoment, secondMoment, scale1, scale2, stepSize, epsilon, keep}`, the last five
+   * scalars, `{beta1, beta2}` → `[parameter, firstMoment, secondMoment]` after the update; see optim/adamw.ts.
+   */
+  adamW: 'AdamWUpdate',
 } as const;
 
 /** Whether the backend in use has a kernel. */
 export function hasKernel(name: string): boolean {
+  return hasKernelFor(tf.getBackend(), name);
+}
+
+/** Whether a backend has a kernel. */
+export function hasKernelFor(backend: string, name: string): boolean {
   // The registry has undefined for what it lacks, though its type does not say so.
-  const kernel = tf.getKernel(name, tf.getBackend()) as tf.KernelConfig | undefined;
+  const kernel = tf.getKernel(name, backend) as tf.KernelConfig | undefined;
   return kernel !== undefined;
 }
 

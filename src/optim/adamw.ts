@@ -1,4 +1,5 @@
 import * as tf from '@tensorflow/tfjs-core';
+import { hasKernel, KERNELS, runKernel } from '../ops/kernel.ts';
 
 /** The names of `torch.optim.AdamW`. */
 export interface AdamWOptions {
@@ -93,22 +94,25 @@ export class AdamW {
     const { beta1, beta2 } = this.#options;
     const isDecayed = this.#options.decays ?? decays;
     tf.tidy(() => {
-      const scale1 = tf.mul(inputs.gradientScale, 1 - beta1);
-      const scale2 = tf.mul(tf.square(inputs.gradientScale), 1 - beta2);
+      const undecayed = tf.scalar(1);
+      const scale1 = tf.mul<tf.Scalar>(inputs.gradientScale, 1 - beta1);
+      const scale2 = tf.mul<tf.Scalar>(tf.square(inputs.gradientScale), 1 - beta2);
       for (const [name, parameter] of this.#parameters) {
         const gradient = gradients.get(name);
         const slots = this.slots.get(name);
         if (gradient === undefined || slots === undefined)
           throw new Error(`no gradient for parameter ${name}`);
         tf.tidy(() => {
-          const first = tf.add(tf.mul(slots.firstMoment, beta1), tf.mul(gradient, scale1));
-          const second = tf.add(tf.mul(slots.secondMoment, beta2), tf.mul(tf.square(gradient), scale2));
-          const direction = tf.div(first, tf.add(tf.sqrt(second), inputs.epsilon));
-          const kept = isDecayed(name) ? tf.mul(parameter, inputs.keep) : parameter;
-          const updated = tf.sub(kept, tf.mul(direction, inputs.stepSize));
-          slots.firstMoment.assign(first);
-          slots.secondMoment.assign(second);
-          parameter.assign(updated);
+          const keep = isDecayed(name) ? inputs.keep : undecayed;
+          const update = hasKernel(KERNELS.adamW) ? fusedUpdate : composedUpdate;
+          const [updated, first, second] = update(
+            { parameter, gradient, ...slots },
+            { ...inputs, keep, scale1, scale2 },
+            { beta1, beta2 },
+          );
+          slots.firstMoment.assign(first!);
+          slots.secondMoment.assign(second!);
+          parameter.assign(updated!);
         });
       }
     });
@@ -121,4 +125,41 @@ export class AdamW {
 
 function zeroVariable(shape: number[]): tf.Variable {
   return tf.tidy(() => tf.variable(tf.zeros(shape), false));
+}
+
+interface ParameterState extends AdamWSlots {
+  readonly parameter: tf.Tensor;
+  readonly gradient: tf.Tensor;
+}
+
+interface UpdateScalars {
+  readonly stepSize: tf.Scalar;
+  readonly epsilon: tf.Scalar;
+  readonly keep: tf.Scalar;
+  /** (1 − β₁) · gradient scale */
+  readonly scale1: tf.Scalar;
+  /** (1 − β₂) · gradient scale² */
+  readonly scale2: tf.Scalar;
+}
+
+/** New parameter, first and second moment of one parameter. */
+function composedUpdate(
+  { parameter, gradient, firstMoment, secondMoment }: ParameterState,
+  { stepSize, epsilon, keep, scale1, scale2 }: UpdateScalars,
+  { beta1, beta2 }: { readonly beta1: number; readonly beta2: number },
+): tf.Tensor[] {
+  const first = tf.add(tf.mul(firstMoment, beta1), tf.mul(gradient, scale1));
+  const second = tf.add(tf.mul(secondMoment, beta2), tf.mul(tf.square(gradient), scale2));
+  const direction = tf.div(first, tf.add(tf.sqrt(second), epsilon));
+  return [tf.sub(tf.mul(parameter, keep), tf.mul(direction, stepSize)), first, second];
+}
+
+/** The same in one pass over memory. */
+function fusedUpdate(
+  { parameter, gradient, firstMoment, secondMoment }: ParameterState,
+  { stepSize, epsilon, keep, scale1, scale2 }: UpdateScalars,
+  { beta1, beta2 }: { readonly beta1: number; readonly beta2: number },
+): tf.Tensor[] {
+  const inputs = { parameter, gradient, firstMoment, secondMoment };
+  return runKernel(KERNELS.adamW, { ...inputs, stepSize, epsilon, keep, scale1, scale2 }, { beta1, beta2 });
 }

@@ -1,14 +1,16 @@
 import * as tf from '@tensorflow/tfjs-core';
+import { hasKernel, KERNELS, runKernelOnce } from '../ops/kernel.ts';
 
 /**
  * Euclidean norm of all gradients taken as one vector.
- * Summed in two stages, row by row and then the rows: one float32 accumulator over millions of squares, which is
- * what the WebAssembly kernel has, would lose digits that clipping needs.
+ * Summed in double precision where the backend has a kernel for that, else in two stages, row by row and then the rows:
+ * one float32 accumulator over millions of squares would lose digits that clipping needs.
  * @returns scalar, float32
  */
 export function globalNorm(gradients: Iterable<tf.Tensor>): tf.Scalar {
   return tf.tidy(() => {
     const squares = Array.from(gradients, (gradient) => {
+      if (hasKernel(KERNELS.sumOfSquares)) return runKernelOnce(KERNELS.sumOfSquares, { x: gradient });
       const square = tf.square(gradient);
       return tf.sum(gradient.rank > 1 ? tf.sum(square, -1) : square);
     });

@@ -1,0 +1,153 @@
+import { defineFunction, type FunctionBuilder, type I32, type Local } from './assembler.ts';
+import { transpose4 } from './elementwise.ts';
+import { f32, f32x4, i32, v128 } from './instructions.ts';
+import { bytes, constant } from './lanes.ts';
+
+/** How many columns of the product a tile covers: two vectors, one, or a single element. */
+interface TileWidth {
+  readonly columns: number;
+  load(address: I32): Local<'v128'>[];
+  store(address: I32, sums: readonly Local<'v128'>[]): void;
+}
+
+/**
+ * multiply(a, a's row step, a's column step, b, b's row step, c, c's row step, rows, columns, inner size): C = A·B, all
+ * steps in bytes. A may be walked in any direction, so that Aᵀ·B needs no transposed copy; rows of B and C are
+ * contiguous. Tiles of 4 × 8 stay in registers.
+ */
+export const multiply = defineFunction(
+  'multiply',
+  ['i32', 'i32', 'i32', 'i32', 'i32', 'i32', 'i32', 'i32', 'i32', 'i32'],
+  (f, [a, aRow, aColumn, b, bRow, c, cRow, numRows, numColumns, innerSize]) => {
+    const widths = tileWidths(f);
+    const row = f.let(i32.const(0));
+    const rowEnd = f.let(i32.and(numRows, i32.const(-4)));
+    const innerIndex = f.let(i32.const(0));
+
+    const strip = (height: number) => {
+      const column = f.let(i32.const(0));
+      f.set(column, i32.const(0));
+      const aStrip = f.let(i32.add(a, i32.mul(row, aRow)));
+      const cStrip = f.let(i32.add(c, i32.mul(row, cRow)));
+      for (const width of widths) {
+        const end = f.let(width.columns === 1 ? numColumns : i32.and(numColumns, i32.const(-width.columns)));
+        f.while(column, end, width.columns, () => {
+          const aPointers = Array.from({ length: height }, (_, i) =>
+            f.let(i32.add(aStrip, i32.mul(aRow, i32.const(i)))),
+          );
+          const bPointer = f.let(i32.add(b, bytes(column)));
+          const numVectors = Math.ceil(width.columns / 4);
+          const sums = aPointers.map(() => Array.from({ length: numVectors }, () => f.let(constant(0))));
+          f.set(innerIndex, i32.const(0));
+          f.while(innerIndex, innerSize, 1, () => {
+            const bValues = width.load(bPointer);
+            for (const [i, pointer] of aPointers.entries()) {
+              const aValue = f.let(v128.loadSplat(pointer));
+              for (const [j, bValue] of bValues.entries()) {
+                const sum = sums[i]![j]!;
+                f.set(sum, f32x4.add(sum, f32x4.mul(aValue, bValue)));
+              }
+              f.advance(pointer, aColumn);
+            }
+            f.advance(bPointer, bRow);
+          });
+          const cPointer = f.let(i32.add(cStrip, bytes(column)));
+          for (const rowSums of sums) {
+            width.store(cPointer, rowSums);
+            f.advance(cPointer, cRow);
+          }
+        });
+      }
+    };
+
+    f.while(row, rowEnd, 4, () => {
+      strip(4);
+    });
+    f.while(row, numRows, 1, () => {
+      strip(1);
+    });
+    return undefined;
+  },
+);
+
+function tileWidths(f: FunctionBuilder): readonly TileWidth[] {
+  return [
+    {
+      columns: 8,
+      load: (address) => [f.let(v128.load(address)), f.let(v128.load(address, 16))],
+      store: (address, [first, second]) => {
+        f.emit(v128.store(address, first!));
+        f.emit(v128.store(address, second!, 16));
+      },
+    },
+    {
+      columns: 4,
+      load: (address) => [f.let(v128.load(address))],
+      store: (address, [only]) => {
+        f.emit(v128.store(address, only!));
+      },
+    },
+    {
+      columns: 1,
+      load: (address) => [f.let(v128.loadFirst(address))],
+      store: (address, [only]) => {
+        f.emit(v128.storeFirst(address, only!));
+      },
+    },
+  ];
+}
+
+/** transpose(x, x's row step, y, y's row step, rows, columns of x): y = xᵀ, steps in bytes */
+export const transpose = defineFunction(
+  'transpose',
+  ['i32', 'i32', 'i32', 'i32', 'i32', 'i32'],
+  (f, [x, xRow, y, yRow, numRows, numColumns]) => {
+    const row = f.let(i32.const(0));
+    const rowEnd = f.let(i32.and(numRows, i32.const(-4)));
+    const columnEnd = f.let(i32.and(numColumns, i32.const(-4)));
+    const column = f.let(i32.const(0));
+    const source = f.let(x);
+    const target = f.let(y);
+    const at = (pointer: Local<'i32'>, step: I32, index: number) =>
+      i32.add(pointer, i32.mul(step, i32.const(index)));
+    const single = () => {
+      f.emit(f32.store(target, f32.load(source)));
+      f.advance(source, i32.const(4));
+      f.advance(target, yRow);
+    };
+    const begin = () => {
+      f.set(source, i32.add(x, i32.mul(row, xRow)));
+      f.set(target, i32.add(y, bytes(row)));
+    };
+    f.while(row, rowEnd, 4, () => {
+      f.set(column, i32.const(0));
+      begin();
+      f.while(column, columnEnd, 4, () => {
+        const [a, b, c, d] = transpose4(f, [
+          f.let(v128.load(source)),
+          f.let(v128.load(at(source, xRow, 1))),
+          f.let(v128.load(at(source, xRow, 2))),
+          f.let(v128.load(at(source, xRow, 3))),
+        ]);
+        for (const value of [a, b, c, d]) {
+          f.emit(v128.store(target, value));
+          f.advance(target, yRow);
+        }
+        f.advance(source, i32.const(16));
+      });
+      f.while(column, numColumns, 1, () => {
+        for (let i = 0; i < 4; i += 1) {
+          f.emit(f32.store(i32.add(target, i32.const(4 * i)), f32.load(at(source, xRow, i))));
+        }
+        f.advance(source, i32.const(4));
+        f.advance(target, yRow);
+      });
+    });
+    f.while(row, numRows, 1, () => {
+      f.set(column, i32.const(0));
+      begin();
+      f.while(column, numColumns, 1, single);
+    });
+    return undefined;
+  },
+);
