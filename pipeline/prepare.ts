@@ -1,3 +1,4 @@
+import { rmdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Observable } from 'rxjs';
 import type { PrepareConfig } from './config.ts';
@@ -67,7 +68,7 @@ interface Run {
 }
 
 async function prepareFolder(config: PrepareConfig, context: PrepareContext, run: Run): Promise<void> {
-  await ensureFolder(config.out);
+  const isNew = await ensureFolder(config.out);
   const lock = await lockFolder(config.out);
   try {
     const plan = await planUnlessStopped(config, context, run);
@@ -88,6 +89,8 @@ async function prepareFolder(config: PrepareConfig, context: PrepareContext, run
     else run.emit({ type: 'stopped', manifest: last });
   } finally {
     await lock.release();
+    // A run that failed before it wrote anything leaves no empty folder.
+    if (isNew) await rmdir(config.out).catch(() => undefined);
   }
 }
 

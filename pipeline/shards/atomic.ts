@@ -55,10 +55,14 @@ export async function syncFolder(folder: string): Promise<void> {
   }
 }
 
-/** Makes a folder and its parents. @throws TacoError `disk` */
-export async function ensureFolder(folder: string): Promise<void> {
+/**
+ * Makes a folder and its parents.
+ * @returns whether it was not there before
+ * @throws TacoError `disk`
+ */
+export async function ensureFolder(folder: string): Promise<boolean> {
   try {
-    await mkdir(folder, { recursive: true });
+    return (await mkdir(folder, { recursive: true })) !== undefined;
   } catch (error) {
     throw diskError('make the folder', folder, error);
   }

@@ -124,9 +124,10 @@ export function fingerprintOf(facts: Pick<Manifest, 'settings' | 'sources' | 'to
   return sha256Of(canonicalJson({ schemaVersion: 1, settings: facts.settings, sources, tokenizer }));
 }
 
-/** The file's text: readable, one shard a line, with a checksum over everything else. */
+/** The file's text: readable, one shard a line, with a checksum over everything else. Equal manifests, equal text. */
 export function serializeManifest(manifest: Manifest): string {
-  const { shards, ...rest } = manifest;
+  // Parsing puts the keys into the schema's order, wherever the object came from.
+  const { shards, ...rest } = manifestSchema.parse(manifest);
   const head = JSON.stringify({ checksum: sha256Of(canonicalJson(manifest)), ...rest }, null, 2);
   const lines = shards.map((shard) => `    ${JSON.stringify(shard)}`).join(',\n');
   return `${head.slice(0, -2)},\n  "shards": [${lines === '' ? '' : `\n${lines}\n  `}]\n}\n`;

@@ -16,9 +16,11 @@ export function createPreparationReporter(
 ): PreparationReporter {
   const startedAt = now();
   let packingSince: number | undefined;
+  let isIdle = true;
 
   const onProgress = (state: PrepareProgress): void => {
     packingSince ??= now();
+    isIdle = false;
     const seconds = Math.max(1e-3, (now() - packingSince) / 1000);
     progress.update({
       label: 'prepare',
@@ -66,7 +68,7 @@ export function createPreparationReporter(
           break;
         case 'done':
           progress.finish();
-          progress.message(summary(event.manifest, event.wasComplete, out, now() - startedAt));
+          progress.message(summary(event.manifest, out, isIdle ? undefined : now() - startedAt));
           break;
       }
     },
@@ -90,7 +92,7 @@ function farewell(manifest: Manifest | undefined, out: string): string {
 }
 
 /** The table at the end. */
-function summary({ totals, shards }: Manifest, wasComplete: boolean, out: string, ms: number): string {
+function summary({ totals, shards, settings }: Manifest, out: string, ms: number | undefined): string {
   const bytes = shards.reduce((sum, shard) => sum + shard.bytes, 0);
   const rows: readonly (readonly [string, string])[] = [
     ['documents', `${totals.documents}`],
@@ -104,10 +106,14 @@ function summary({ totals, shards }: Manifest, wasComplete: boolean, out: string
     ],
     ['dropped', `${totals.droppedTokens} ids`],
     ['shards', `${shards.length}, ${formatBytes(bytes)}`],
-    ['time', wasComplete ? 'nothing to do' : formatDuration(ms)],
+    ['time', ms === undefined ? 'nothing to do' : formatDuration(ms)],
   ];
   const table = rows.map(([name, text]) => `  ${name.padEnd(12)}${text}`);
-  return [`${out} is complete`, ...table, `next: npm run train -- --data ${out}`].join('\n');
+  const notes =
+    settings.validation > 0 && totals.validationRows === 0
+      ? ['note: no document fell to the validation split; a larger --validation keeps some']
+      : [];
+  return [`${out} is complete`, ...table, ...notes, `next: npm run train -- --data ${out}`].join('\n');
 }
 
 function ratio(part: number, whole: number): number {

@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -23,4 +24,12 @@ export async function filesBelow(folder: string): Promise<Map<string, Buffer>> {
     ),
   );
   return new Map(files);
+}
+
+/** Every file below a folder by its relative path, with the SHA-256 of its bytes: compares at a glance. */
+export async function hashesBelow(folder: string): Promise<Record<string, string>> {
+  const files = await filesBelow(folder);
+  return Object.fromEntries(
+    [...files].map(([path, bytes]) => [path, createHash('sha256').update(bytes).digest('hex')]),
+  );
 }
