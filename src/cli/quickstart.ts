@@ -36,12 +36,12 @@ const SETTINGS = {
   model: 'tiny',
   'batch-size': 16,
   'grad-accum': 1,
-  'max-steps': 240,
-  'warmup-steps': 24,
+  'max-steps': 120,
+  'warmup-steps': 20,
   lr: 2e-3,
-  'save-steps': 80,
+  'save-steps': 40,
   'save-total-limit': 2,
-  'eval-steps': 80,
+  'eval-steps': 40,
   'eval-rows': 64,
 } as const satisfies RawSettings;
 
