@@ -8,7 +8,7 @@ import { type PrepareEvent, type PrepareOptions, prepare } from '../../pipeline/
 import { lockFolder } from '../../pipeline/shards/lock.ts';
 import { readManifest } from '../../pipeline/shards/manifest.ts';
 import { filesBelow, hashesBelow, temporaryFolder } from '../support/folders.ts';
-import { makeTexts, writeJsonLines } from '../support/texts.ts';
+import { makeTexts, writeJsonLines, writeVocabulary } from '../support/texts.ts';
 
 const offline: PrepareOptions = {
   sources: {},
@@ -23,7 +23,8 @@ let whole: Record<string, string> = {};
 
 beforeAll(async () => {
   home = await mkdtemp(join(tmpdir(), 'taco-prepare-'));
-  await writeJsonLines(join(home, 'texts.jsonl'), makeTexts({ documents: 1500 }));
+  await writeVocabulary(join(home, 'letters.txt'));
+  await writeJsonLines(join(home, 'texts.jsonl'), makeTexts({ documents: 900 }));
   const config = configIn(home);
   await runToEnd(config);
   whole = await hashesBelow(config.out);
@@ -51,7 +52,7 @@ async function ownWorkplace(input: PrepareInput = {}): Promise<{ folder: string;
 function configIn(folder: string, input: PrepareInput = {}): PrepareConfig {
   return createPrepareConfig({
     sources: [`file:${join(folder, 'texts.jsonl')}`],
-    tokenizer: 'bert-base-uncased',
+    tokenizer: join(home, 'letters.txt'),
     maxSeqLen: 64,
     validation: '10%',
     rowsPerShard: 512,
@@ -102,7 +103,7 @@ describe('a prepared dataset', () => {
     expect(types.filter((type) => type === 'committed').length).toBeGreaterThan(3);
     const manifest = await readManifest(config.out);
     expect(events.at(-1)).toEqual({ type: 'done', manifest, wasComplete: false });
-    expect(manifest?.totals.documents).toBeGreaterThan(1400);
+    expect(manifest?.totals.documents).toBeGreaterThan(850);
     const rows = (split: string) =>
       manifest?.shards.filter((shard) => shard.split === split).reduce((sum, shard) => sum + shard.rows, 0);
     expect(manifest?.totals).toMatchObject({ trainRows: rows('train'), validationRows: rows('validation') });
@@ -224,7 +225,7 @@ describe('another configuration', () => {
     await writeFile(vocabulary, ['[PAD]', '[UNK]', '[CLS]', '[SEP]', '[MASK]', 'a', 'b'].join('\n'));
     await expect(runToEnd(configIn(home, { out: begun.out, tokenizer: vocabulary }))).rejects.toMatchObject({
       code: 'mismatch',
-      message: expect.stringMatching(/--tokenizer bert-base-uncased .*--tokenizer .*vocab\.txt/) as string,
+      message: expect.stringMatching(/--tokenizer .*letters\.txt .*--tokenizer .*vocab\.txt/) as string,
     });
     expect(await hashesBelow(begun.out)).toEqual(before);
   });
@@ -290,7 +291,7 @@ describe('a failure', () => {
     const config = configIn(folder, { remainder: 'drop', validation: 0 });
     await expect(runToEnd(config)).rejects.toMatchObject({
       code: 'bad-config',
-      message: expect.stringContaining('1 documents with 5 tokens') as string,
+      message: expect.stringContaining('1 documents with 18 tokens') as string,
     });
   });
 });
