@@ -1,0 +1,331 @@
+import { mkdtempSync } from 'node:fs';
+import { rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { EMPTY, NEVER, Subject } from 'rxjs';
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
+import type { BatchOptions } from '../../pipeline/batch-options.ts';
+import { batches } from '../../pipeline/batches.ts';
+import { openDataset } from '../../pipeline/shards/dataset.ts';
+import type { Batch, BatchCursor } from '../../pipeline/types.ts';
+import * as workerThread from '../../pipeline/worker-thread.ts';
+import { takeBatches } from '../support/batch-stream.ts';
+import { type DatasetShape, originalIds, rowIds, rowNumbers, writeDataset } from '../support/dataset.ts';
+import { temporaryFolder } from '../support/folders.ts';
+
+vi.mock('../../pipeline/worker-thread.ts', { spy: true });
+
+/** 37 rows: an epoch ends inside a batch, the last row group is short, some rows are padded. */
+const shape: DatasetShape = {
+  maxSeqLen: 16,
+  rowsPerGroup: 4,
+  train: [16, 16, 5],
+  lengthOf: (_split, row) => (row % 9 === 0 ? 5 + (row % 7) : 16),
+};
+let folder = '';
+let options: BatchOptions = { folder, batchSize: 0, seed: 0 };
+beforeAll(async () => {
+  folder = mkdtempSync(join(tmpdir(), 'taco-test-'));
+  await writeDataset(folder, shape);
+  options = { folder, batchSize: 4, seed: 42, taco: { numNegatives: 3 } };
+});
+afterAll(() => rm(folder, { recursive: true, force: true }));
+
+function throughJson(cursor: BatchCursor): BatchCursor {
+  return JSON.parse(JSON.stringify(cursor)) as BatchCursor;
+}
+
+function failureOf(options: BatchOptions): Promise<unknown> {
+  return takeBatches(options, 1).then(
+    () => undefined,
+    (error: unknown) => error,
+  );
+}
+
+/** Resolves when the stream fails. */
+function failure(
+  batchOptions: BatchOptions,
+  onBatch: (batch: Batch) => void = () => undefined,
+): Promise<unknown> {
+  return new Promise((resolve, reject) => {
+    batches(batchOptions, NEVER).subscribe({
+      next: onBatch,
+      error: resolve,
+      complete: () => {
+        reject(new Error('completed'));
+      },
+    });
+  });
+}
+
+describe('batches', () => {
+  it('hold each row once per epoch, with its own ids, in another order each epoch', async () => {
+    const stream = await takeBatches(options, 37);
+    const rows = stream.flatMap(rowNumbers);
+    const epochs = [0, 1, 2, 3].map((epoch) => rows.slice(epoch * 37, (epoch + 1) * 37));
+    const all = Array.from({ length: 37 }, (_, row) => row);
+    for (const epoch of epochs) expect([...epoch].sort((a, b) => a - b)).toEqual(all);
+    expect(new Set(epochs.map((epoch) => epoch.join())).size).toBe(4);
+    for (const batch of stream) {
+      const ids = originalIds(batch);
+      for (const [i, row] of rowNumbers(batch).entries()) {
+        expect(ids.slice(i * 16, (i + 1) * 16)).toEqual(rowIds(shape, 'train', row));
+      }
+    }
+  });
+
+  it('keep their order for a fixed seed: checkpoints depend on it', async () => {
+    const rows = (await takeBatches(options, 10)).map((batch) => rowNumbers(batch).join(' '));
+    expect(rows).toMatchInlineSnapshot(`
+      [
+        "11 12 2 28",
+        "1 35 15 19",
+        "7 14 10 24",
+        "25 4 26 8",
+        "30 9 20 31",
+        "34 23 17 18",
+        "13 27 29 33",
+        "0 21 36 16",
+        "32 22 6 3",
+        "5 4 0 10",
+      ]
+    `);
+  });
+
+  it('carry the position after themselves', async () => {
+    const { fingerprint } = await openDataset(folder);
+    const stream = await takeBatches(options, 12);
+    expect(stream.map(({ cursor }) => cursor)).toEqual(
+      stream.map((_, m) => ({ version: 1, dataset: fingerprint, seed: 42, position: (m + 1) * 4 })),
+    );
+  });
+
+  it('have an attention mask where a row is padded, and none where not', async () => {
+    let masked = 0;
+    for (const batch of await takeBatches(options, 20)) {
+      const ids = originalIds(batch);
+      const expected = ids.map((id) => (id === 0 ? 0 : 1));
+      if (expected.every((value) => value === 1)) expect(batch.attentionMask).toBeUndefined();
+      else {
+        expect(batch.attentionMask).toEqual(expected);
+        masked += 1;
+      }
+    }
+    expect(masked).toBeGreaterThan(0);
+    expect(masked).toBeLessThan(20);
+  });
+
+  it('mask a row the same whatever the batch size, and anew each epoch', async () => {
+    const byBatchSize = await Promise.all(
+      [2, 4, 37].map(async (batchSize) => {
+        const stream = await takeBatches({ ...options, batchSize }, 2 * Math.ceil(74 / batchSize));
+        return stream.flatMap((batch) =>
+          Array.from({ length: batchSize }, (_, i) => batch.inputIds.slice(i * 16, (i + 1) * 16).join()),
+        );
+      }),
+    );
+    const [two, four, whole] = byBatchSize.map((rows) => rows.slice(0, 74));
+    expect(two).toEqual(four);
+    expect(two).toEqual(whole);
+    expect([...two!.slice(0, 37)].sort()).not.toEqual([...two!.slice(37)].sort());
+  });
+
+  it('have pairs only where they are asked for, the rest being equal', async () => {
+    const [withPairs, without] = await Promise.all([
+      takeBatches(options, 5),
+      takeBatches({ ...options, taco: undefined }, 5),
+    ]);
+    expect(without.map((batch) => ({ ...batch, pairs: 0 }))).toEqual(
+      withPairs.map((batch) => ({ ...batch, pairs: 0 })),
+    );
+    expect(without.every(({ pairs }) => pairs === undefined)).toBe(true);
+    for (const { pairs, attentionMask } of withPairs) {
+      expect(pairs!.anchors.length).toBeGreaterThan(0);
+      expect(pairs!.negatives.length).toBe(3 * pairs!.anchors.length);
+      for (const position of [...pairs!.anchors, ...pairs!.positives, ...pairs!.negatives]) {
+        if (attentionMask !== undefined) expect(attentionMask[position]).toBe(1);
+      }
+    }
+  });
+
+  describe('resumed', () => {
+    it('before every batch of two epochs give the identical tail', async () => {
+      const total = 19; // 76 rows: more than two epochs of 37
+      const whole = await takeBatches(options, total);
+      for (let done = 0; done < total; done += 1) {
+        const cursor = done === 0 ? undefined : throughJson(whole[done - 1]!.cursor);
+        expect(await takeBatches({ ...options, cursor }, total - done)).toEqual(whole.slice(done));
+      }
+    });
+
+    it('twice and three times give what one run gives', async () => {
+      const whole = await takeBatches(options, 15);
+      const parts: Batch[] = [];
+      for (const count of [1, 3, 4, 7]) {
+        const last = parts.at(-1);
+        const cursor = last === undefined ? undefined : throughJson(last.cursor);
+        parts.push(...(await takeBatches({ ...options, cursor }, count)));
+      }
+      expect(parts).toEqual(whole);
+    });
+
+    it('in a worker thread go on where the calling thread stopped, and back', async () => {
+      const whole = await takeBatches(options, 12);
+      const first = await takeBatches(options, 4);
+      const second = await takeBatches({ ...options, cursor: first.at(-1)!.cursor, worker: true }, 4);
+      const third = await takeBatches({ ...options, cursor: second.at(-1)!.cursor }, 4);
+      expect([...first, ...second, ...third]).toEqual(whole);
+    });
+
+    it('with another batch size deliver every remaining row once', async () => {
+      const first = await takeBatches(options, 3);
+      const rest = await takeBatches({ ...options, batchSize: 5, cursor: first.at(-1)!.cursor }, 5);
+      const rows = [...first, ...rest].flatMap(rowNumbers);
+      expect(rows.sort((a, b) => a - b)).toEqual(Array.from({ length: 37 }, (_, row) => row));
+    });
+
+    it('far into training cost no more than at the beginning', async () => {
+      const { fingerprint: dataset } = await openDataset(folder);
+      const timeAt = async (position: number): Promise<number> => {
+        const cursor = { version: 1 as const, dataset, seed: 42, position };
+        const times: number[] = [];
+        for (let i = 0; i < 5; i += 1) {
+          const startedAt = performance.now();
+          await takeBatches({ ...options, cursor }, 1);
+          times.push(performance.now() - startedAt);
+        }
+        return Math.min(...times);
+      };
+      const atBeginning = await timeAt(0);
+      expect(await timeAt(4 * 10 ** 12)).toBeLessThan(20 * atBeginning + 20);
+    });
+
+    it.each([
+      ['dataset', { dataset: 'f'.repeat(64) }, /dataset f{64}.* holds dataset [0-9a-f]{64}/],
+      ['seed', { seed: 43 }, /seed 43.*seed 42/],
+      ['version', { version: 2 }, /version 2.*version 1/],
+    ])('from another %s are refused, both values named', async (_name, change, pattern) => {
+      const { fingerprint: dataset } = await openDataset(folder);
+      const cursor = { version: 1, dataset, seed: 42, position: 8, ...change } as BatchCursor;
+      for (const worker of [false, true]) {
+        const error = await failureOf({ ...options, cursor, worker });
+        expect(error).toMatchObject({ name: 'TacoError', code: 'mismatch', stage: 'batches' });
+        expect(String(error)).toMatch(pattern);
+      }
+    });
+  });
+
+  describe('with backpressure', () => {
+    it.each([1, 3])('are at most %d ahead of the credits', async (prefetch) => {
+      const credits$ = new Subject<number>();
+      const received: Batch[] = [];
+      const subscription = batches({ ...options, prefetch }, credits$).subscribe({
+        next: (batch) => received.push(batch),
+        error: (error: unknown) => {
+          throw error;
+        },
+      });
+      await vi.waitFor(() => {
+        expect(received.length).toBe(prefetch);
+      }, 20_000);
+      for (let consumed = 1; consumed <= 6; consumed += 1) {
+        await new Promise((resolve) => setTimeout(resolve, 20));
+        expect(received.length).toBe(prefetch + consumed - 1);
+        credits$.next(1);
+        await vi.waitFor(() => {
+          expect(received.length).toBe(prefetch + consumed);
+        }, 5000);
+      }
+      subscription.unsubscribe();
+    });
+
+    it('come in the same order whatever is made ahead, and in whatever thread', async () => {
+      const [first, ...others] = await Promise.all(
+        [{ prefetch: 1 }, { prefetch: 16 }, { prefetch: 1, worker: true }, { prefetch: 8, worker: true }].map(
+          (change) => takeBatches({ ...options, ...change }, 12),
+        ),
+      );
+      for (const other of others) expect(other).toEqual(first);
+    });
+  });
+
+  describe('in a worker thread', () => {
+    const lastWorker = (): workerThread.WorkerThread => {
+      const result = vi.mocked(workerThread.startWorker).mock.results.at(-1);
+      if (result?.type !== 'return') throw new Error('no worker was started');
+      return result.value;
+    };
+
+    it('move their arrays instead of copying them: each has its own buffer', async () => {
+      const [batch] = await takeBatches({ ...options, worker: true }, 1);
+      const arrays = [batch!.inputIds, batch!.maskedPositions, batch!.maskedLabels, batch!.pairs!.negatives];
+      for (const array of arrays) expect(array.buffer.byteLength).toBe(array.byteLength);
+      expect(new Set(arrays.map(({ buffer }) => buffer)).size).toBe(4);
+    });
+
+    it('fail within seconds when the thread dies', async () => {
+      const startedAt = performance.now();
+      const error = await failure(options, () => void lastWorker().terminate());
+      expect(error).toMatchObject({ name: 'TacoError', code: 'worker', stage: 'batches' });
+      expect(String(error)).toMatch(/ended with exit code 1/);
+      expect(performance.now() - startedAt).toBeLessThan(10_000);
+    });
+
+    it('fail when the thread throws or leaves on its own', async () => {
+      const { Worker } = await import('node:worker_threads');
+      for (const [script, message] of [
+        ["throw new Error('out of luck')", /failed \(out of luck\)/],
+        ['process.exit(7)', /ended with exit code 7/],
+      ] as const) {
+        vi.mocked(workerThread.startWorker).mockImplementationOnce(() => new Worker(script, { eval: true }));
+        const error = await failure(options);
+        expect(error).toMatchObject({ name: 'TacoError', code: 'worker' });
+        expect(String(error)).toMatch(message);
+      }
+    });
+
+    it('end with their subscription', async () => {
+      for (let i = 0; i < 3; i += 1) {
+        await new Promise<void>((resolve, reject) => {
+          const subscription = batches(options, EMPTY).subscribe({
+            next: () => {
+              lastWorker().on('exit', () => {
+                resolve();
+              });
+              subscription.unsubscribe();
+            },
+            error: reject,
+          });
+        });
+      }
+    });
+
+    it('report a damaged dataset as the error it is', async () => {
+      const other = await temporaryFolder();
+      const error = await failure({ ...options, folder: other });
+      expect(error).toMatchObject({
+        name: 'TacoError',
+        code: 'not-found',
+        path: join(other, 'manifest.json'),
+      });
+      expect(String(error)).toContain('prepare-data');
+    });
+  });
+
+  it.each([
+    [0, undefined, /has 0 training rows, expected at least 1/],
+    [1, {}, /has 1 training rows, expected at least 2/],
+  ])('need rows: %d of them', async (numRows, taco, message) => {
+    const small = await temporaryFolder();
+    await writeDataset(small, { ...shape, train: numRows === 0 ? [] : [numRows], validation: [2] });
+    const error = await failureOf({ ...options, folder: small, taco });
+    expect(error).toMatchObject({ code: 'bad-config', message: expect.stringMatching(message) as unknown });
+  });
+
+  it('go over a dataset smaller than a batch several times within it', async () => {
+    const small = await temporaryFolder();
+    await writeDataset(small, { ...shape, train: [3] });
+    const [batch] = await takeBatches({ ...options, folder: small, batchSize: 9 }, 1);
+    expect(rowNumbers(batch!).sort((a, b) => a - b)).toEqual([0, 0, 0, 1, 1, 1, 2, 2, 2]);
+  });
+});
