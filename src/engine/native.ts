@@ -116,8 +116,8 @@ export function loadNativeTensorFlow(candidate: NativeCandidate): NativeTensorFl
   prepareEnvironment();
   restoreRemovedUtil();
   const requireFrom = createRequire(join(candidate.packageFolder, 'package.json'));
-  requireSameCore(requireFrom, candidate);
   try {
+    requireSameCore(requireFrom, candidate);
     const binding = requireFrom(candidate.bindingFile) as Binding;
     const { NodeJSKernelBackend } = requireFrom('./dist/nodejs_kernel_backend.js') as {
       readonly NodeJSKernelBackend: BackendClass;
@@ -130,6 +130,7 @@ export function loadNativeTensorFlow(candidate: NativeCandidate): NativeTensorFl
       createBackend: () => new NodeJSKernelBackend(binding, candidate.packageName),
     };
   } catch (error) {
+    if (error instanceof TacoError) throw error;
     const reason = messageOf(error).split('\n')[0] ?? '';
     throw new TacoError(`TensorFlow of ${candidate.packageFolder} does not load: ${reason}`, {
       code: 'backend',
