@@ -41,7 +41,7 @@ export interface Hub {
 }
 
 /** Tunes waiting and time limits; what a test injects. */
-export type HubTuning = Partial<Omit<HubFetchOptions, 'endpoint' | 'fetch' | 'signal' | 'onWait'>>;
+export type HubTuning = Partial<Omit<HubFetchOptions, 'endpoint' | 'token' | 'fetch' | 'signal' | 'onWait'>>;
 
 /**
  * The Hub through its own client, with a `fetch` that retries.
@@ -53,6 +53,7 @@ export function createHub(context: SourceContext, tuning: HubTuning = {}): Hub {
   const hubFetch = createHubFetch({
     ...tuning,
     endpoint,
+    token: accessToken,
     fetch: context.fetch,
     signal: context.signal,
     onWait: context.onWait,

@@ -9,6 +9,8 @@ import type { WaitNotice } from './source.ts';
 export interface HubFetchOptions {
   /** Base of the Hub: its own refusals are thrown as `HubStatusError`. */
   readonly endpoint: string;
+  /** Access token that the client sends; kept from every other host, whatever address an answer names. */
+  readonly token?: string | undefined;
   readonly fetch?: typeof fetch | undefined;
   readonly signal?: AbortSignal | undefined;
   readonly onWait?: ((notice: WaitNotice) => void) | undefined;
@@ -160,9 +162,10 @@ class HubSession {
   async #send(call: Call): Promise<Response | Fault> {
     const remembered = this.#remembered(call);
     const headers = new Headers(call.headers);
-    // Another host than the token is for; its address is signed instead.
-    if (remembered !== undefined) headers.delete('Authorization');
     const target = remembered ?? call.url;
+    const { token } = this.#options;
+    const sendsToken = token !== undefined && headers.get('Authorization') === `Bearer ${token}`;
+    if (sendsToken && !this.#isHub(target)) headers.delete('Authorization');
     const result = await attempt(target, { ...call.init, headers }, call.signals, {
       fetch: this.#options.fetch ?? fetch,
       headersTimeoutMs: this.#options.headersTimeoutMs ?? 30_000,

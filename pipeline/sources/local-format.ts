@@ -9,11 +9,11 @@ export type LocalFormat =
   | { readonly kind: 'lines' | 'whole'; readonly compression: Compression };
 
 const COMPRESSIONS: Readonly<Record<string, Compression>> = { '.gz': 'gzip', '.zst': 'zstd' };
-const KNOWN = '.parquet, .jsonl, .ndjson, .txt, .text or .md (all but Parquet also with .gz or .zst)';
+const KNOWN = '.parquet, .jsonl, .ndjson, .json, .txt or .text (all but Parquet also with .gz or .zst)';
 
 /** Whether a folder's file is one that `file:<folder>` reads. */
 export function hasKnownExtension(path: string): boolean {
-  return /\.(parquet|(jsonl|ndjson|txt|text|md)(\.gz|\.zst)?)$/i.test(path);
+  return /\.(parquet|(jsonl|ndjson|json|txt|text)(\.gz|\.zst)?)$/i.test(path);
 }
 
 /**
@@ -34,10 +34,10 @@ export function formatOf(path: string, selector: string | undefined): LocalForma
       return { kind: 'parquet', column: selector ?? DEFAULT_COLUMN };
     case '.jsonl':
     case '.ndjson':
+    case '.json':
       return { kind: 'jsonl', compression, field: selector ?? DEFAULT_COLUMN };
     case '.txt':
     case '.text':
-    case '.md':
       if (selector !== undefined && selector !== 'lines' && selector !== 'file') {
         throw badFile(path, `is plain text and has no column ${selector}; expected #lines or #file`);
       }

@@ -218,7 +218,7 @@ describe('addresses that expire', () => {
   test('where storage cannot be had, the file is rebuilt by Xet', async () => {
     const { hub, clock, resolve } = await hubBench();
     hub.fail({ match: STORAGE, fault: { kind: 'status', status: 403 }, times: Number.POSITIVE_INFINITY });
-    // An address of a xorb that has expired, and a token that has.
+    // An address of a xorb that has expired: the client asks for another.
     hub.fail({ match: /^GET \/xorb\//, fault: { kind: 'status', status: 403 }, after: 2 });
     expect(await textsOf(await resolve('hub:team/articles/en'))).toEqual(ARTICLE_TEXTS);
     expect(hub.requests.filter(({ url }) => url.startsWith('/xorb/')).length).toBeGreaterThan(4);
@@ -227,6 +227,13 @@ describe('addresses that expire', () => {
     expect(storage.every(({ authorization }) => authorization === undefined)).toBe(true);
     // Only the first read of a file tries the other way for long.
     expect(clock.sleeps.length).toBeLessThanOrEqual(8);
+  });
+
+  test('tokens for Xet that run out are renewed', async () => {
+    const { hub, resolve } = await hubBench({ xetTokenTtlMs: 30_000 });
+    hub.fail({ match: STORAGE, fault: { kind: 'status', status: 403 }, times: Number.POSITIVE_INFINITY });
+    expect(await textsOf(await resolve('hub:team/articles/en'))).toEqual(ARTICLE_TEXTS);
+    expect(hub.requests.filter(({ url }) => url.includes('xet-read-token')).length).toBeGreaterThan(1);
   });
 
   test.each<[string, Fault]>([

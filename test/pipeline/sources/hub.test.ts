@@ -230,6 +230,24 @@ describe('what the user is told', () => {
     }
   });
 
+  test('a token does not follow a listing to another host', async () => {
+    const { hub, resolve } = await hubBench({ tokens: [TOKEN] }, { token: TOKEN });
+    const elsewhere = hub.endpoint.replace('127.0.0.1', 'localhost');
+    const next = `<${elsewhere}/api/datasets/team/articles/tree/main?recursive=true>; rel="next"`;
+    hub.fail({
+      match: /\/tree\//,
+      fault: {
+        kind: 'status',
+        status: 200,
+        headers: { Link: next, 'Content-Type': 'application/json' },
+        body: '[]',
+      },
+    });
+    await resolve('hub:team/articles/en');
+    const asked = hub.requests.filter(({ host, route }) => host.startsWith('localhost') && route === 'api');
+    expect(asked.map(({ authorization }) => authorization)).toEqual([undefined]);
+  });
+
   test('an endpoint or token that cannot be one', () => {
     expect(() => createHub({ endpoint: 'huggingface.co' })).toThrow(
       'HF_ENDPOINT is huggingface.co, expected',
