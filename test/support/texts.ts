@@ -31,6 +31,6 @@ export async function writeJsonLines(path: string, texts: readonly string[]): Pr
 /** Writes a vocabulary of letters for such texts: loads at once, where a real one takes a good part of a second. */
 export async function writeVocabulary(path: string): Promise<void> {
   const special = ['[PAD]', '[UNK]', '[CLS]', '[SEP]', '[MASK]', ','];
-  const pieces = [...letters].flatMap((letter) => [letter, `##${letter}`]);
+  const pieces = Array.from(letters).flatMap((letter) => [letter, `##${letter}`]);
   await writeFile(path, [...special, ...pieces, ''].join('\n'));
 }
