@@ -1,0 +1,113 @@
+import { mkdtempSync } from 'node:fs';
+import { rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import type { EvaluationOptions } from '../../pipeline/batch-options.ts';
+import { evaluationBatches } from '../../pipeline/evaluation-batches.ts';
+import type { Batch } from '../../pipeline/types.ts';
+import { takeBatches } from '../support/batch-stream.ts';
+import { type DatasetShape, originalIds, rowIds, rowNumbers, writeDataset } from '../support/dataset.ts';
+import { temporaryFolder } from '../support/folders.ts';
+
+const shape: DatasetShape = { maxSeqLen: 12, rowsPerGroup: 4, train: [8], validation: [3, 9, 5] };
+let folder = '';
+beforeAll(async () => {
+  folder = mkdtempSync(join(tmpdir(), 'taco-test-'));
+  await writeDataset(folder, shape);
+});
+afterAll(() => rm(folder, { recursive: true, force: true }));
+
+async function evaluation(changes: Partial<EvaluationOptions> = {}): Promise<Batch[]> {
+  const stream: Batch[] = [];
+  for await (const batch of evaluationBatches({ folder, batchSize: 4, seed: 42, ...changes })) {
+    stream.push(batch);
+  }
+  return stream;
+}
+const all = Array.from({ length: 17 }, (_, row) => row);
+
+describe('evaluationBatches', () => {
+  it('go over the validation split once, in order, with a shorter last batch', async () => {
+    const stream = await evaluation();
+    expect(stream.map(({ batchSize }) => batchSize)).toEqual([4, 4, 4, 4, 1]);
+    expect(stream.flatMap(rowNumbers)).toEqual(all);
+    const ids = stream.flatMap((batch) => [...originalIds(batch)]);
+    expect(ids).toEqual(all.flatMap((row) => [...rowIds(shape, 'validation', row)]));
+  });
+
+  it('are the same every time', async () => {
+    expect(await evaluation({ taco: {} })).toEqual(await evaluation({ taco: {} }));
+    expect(await evaluation({ seed: 43 })).not.toEqual(await evaluation());
+  });
+
+  it('mask a row the same whatever the batch size and the number of rows', async () => {
+    const masks = async (changes: Partial<EvaluationOptions>): Promise<Map<number, string>> => {
+      const byRow = new Map<number, string>();
+      for (const batch of await evaluation(changes)) {
+        for (const [i, row] of rowNumbers(batch).entries()) {
+          byRow.set(row, batch.inputIds.slice(i * 12, (i + 1) * 12).join());
+        }
+      }
+      return byRow;
+    };
+    const reference = await masks({});
+    expect(reference.size).toBe(17);
+    for (const changes of [{ batchSize: 1 }, { batchSize: 7 }, { taco: {} }, { maxRows: 5 }]) {
+      const other = await masks(changes);
+      expect(other.size).toBeGreaterThan(0);
+      for (const [row, ids] of other) expect(ids).toBe(reference.get(row));
+    }
+  });
+
+  it('mask otherwise than training does', async () => {
+    const same = await temporaryFolder();
+    const lengthOf = (): number => 12;
+    await writeDataset(same, { ...shape, lengthOf, train: [4], validation: [4] });
+    const [batch] = await evaluation({ folder: same });
+    const [training] = await takeBatches({ folder: same, batchSize: 4, seed: 42 }, 1);
+    expect(batch!.maskedPositions).not.toEqual(training!.maskedPositions);
+  });
+
+  it.each([
+    [1, [0]],
+    [2, [0, 8]],
+    [5, [0, 3, 6, 10, 13]],
+    [17, all],
+    [1000, all],
+  ])('take at most %d rows, spread evenly', async (maxRows, rows) => {
+    expect((await evaluation({ maxRows })).flatMap(rowNumbers)).toEqual(rows);
+  });
+
+  describe('with pairs', () => {
+    it('never make a batch of one row: it joins the one before', async () => {
+      expect((await evaluation({ taco: {} })).map(({ batchSize }) => batchSize)).toEqual([4, 4, 4, 5]);
+      expect((await evaluation({ taco: {}, batchSize: 2 })).map(({ batchSize }) => batchSize)).toEqual([
+        2, 2, 2, 2, 2, 2, 2, 3,
+      ]);
+      expect((await evaluation({ taco: {}, batchSize: 5 })).map(({ batchSize }) => batchSize)).toEqual([
+        5, 5, 5, 2,
+      ]);
+      for (const { pairs } of await evaluation({ taco: {} }))
+        expect(pairs!.anchors.length).toBeGreaterThan(0);
+    });
+
+    it('have no anchors where the whole split is one row', async () => {
+      const [batch, ...others] = await evaluation({ taco: {}, maxRows: 1, mlmProbability: 1 });
+      expect(others).toEqual([]);
+      expect(batch!.pairs!.anchors).toHaveLength(0);
+      expect(batch!.maskedPositions.length).toBeGreaterThan(0);
+    });
+  });
+
+  it('are none without a validation split', async () => {
+    const empty = await temporaryFolder();
+    await writeDataset(empty, { ...shape, validation: [] });
+    expect(await evaluation({ folder: empty })).toEqual([]);
+  });
+
+  it('fail with what is wrong with the dataset', async () => {
+    const nothing = await temporaryFolder();
+    await expect(evaluation({ folder: nothing })).rejects.toMatchObject({ code: 'not-found' });
+  });
+});
