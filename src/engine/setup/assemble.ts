@@ -51,7 +51,13 @@ export async function placePackages(
   copyFromPackage(tfjsNode, target, ['package.json', 'dist']);
   const protobufTarget = join(modules, 'google-protobuf');
   await mkdir(protobufTarget, { recursive: true });
-  copyFromPackage(protobuf, protobufTarget, ['package.json', 'google-protobuf.js', 'google', 'LICENSE.md']);
+  copyFromPackage(protobuf, protobufTarget, [
+    'package.json',
+    'google-protobuf.js',
+    'google',
+    'LICENSE.md',
+    'LICENSE-asserts.md',
+  ]);
 
   // The kernels want only tfjs-core of this umbrella package of 125 MB.
   const umbrella = join(modules, '@tensorflow', 'tfjs');

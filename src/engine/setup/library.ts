@@ -33,16 +33,7 @@ export async function openLibrary(
   scratch: string,
   signal?: AbortSignal,
 ): Promise<TensorFlowLibrary> {
-  if (!existsSync(from)) {
-    throw new TacoError(
-      `--from ${from} does not exist, expected a libtensorflow folder, .tar.gz or .whl file`,
-      {
-        code: 'not-found',
-        stage: 'setup',
-        path: from,
-      },
-    );
-  }
+  requireGiven(from);
   if (statSync(from).isDirectory()) return { ...(await locateLibrary(from, from)), isUnpacked: false };
   if (from.endsWith('.whl')) {
     const wanted = (name: string): string | undefined => (isWanted(name) ? name : undefined);
@@ -60,6 +51,19 @@ export async function openLibrary(
     );
   }
   return locateLibrary(scratch, from);
+}
+
+/** @throws TacoError `not-found` for a path that does not exist */
+export function requireGiven(from: string): void {
+  if (existsSync(from)) return;
+  throw new TacoError(
+    `--from ${from} does not exist, expected a libtensorflow folder, .tar.gz or .whl file`,
+    {
+      code: 'not-found',
+      stage: 'setup',
+      path: from,
+    },
+  );
 }
 
 /** Of a wheel's thousands of files, those that a binding needs. */

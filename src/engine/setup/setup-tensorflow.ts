@@ -5,7 +5,7 @@ import { messageOf, TacoError } from '../../../pipeline/index.ts';
 import { candidateOfBuild } from '../native.ts';
 import { bindingFile, placeLibrary, placePackages, writeRecord } from './assemble.ts';
 import { type Build, type BuildRecord, listBuilds } from './build-record.ts';
-import { openLibrary, type TensorFlowLibrary } from './library.ts';
+import { openLibrary, requireGiven, type TensorFlowLibrary } from './library.ts';
 import { installPackage, placeDownloaded } from './npm-download.ts';
 import { type PackageFiles, packageFiles } from './npm-files.ts';
 import { libraryFromPip, pipPackage, pipVersion } from './pip.ts';
@@ -51,6 +51,7 @@ const temporaryPrefix = '.tmp-';
  */
 export async function setupTensorFlow(options: SetupOptions): Promise<SetupResult> {
   const { root, log, signal } = options;
+  if (options.from !== undefined) requireGiven(options.from);
   const buildsFolder = join(root, 'cache', 'tensorflow');
   const run: RunOptions = { env: options.env ?? process.env, ...(signal === undefined ? {} : { signal }) };
   const gpu = options.gpu ?? (await seesGpu(run));
