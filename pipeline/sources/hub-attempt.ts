@@ -8,8 +8,8 @@ export type Attempt =
 export interface Fault {
   /** For people, without the address: `connection reset`, `status 503`, … */
   readonly what: string;
-  /** `unreachable`: no answer at all from this host; `permanent`: no retry will help. */
-  readonly severity: 'passing' | 'unreachable' | 'permanent';
+  /** `unreachable`: no connection; `refused`: an address that expired or is blocked; `permanent`: no use to retry. */
+  readonly severity: 'passing' | 'unreachable' | 'refused' | 'permanent';
   /** The answer, where there was one. */
   readonly response?: Response;
   readonly cause?: unknown;

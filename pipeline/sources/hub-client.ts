@@ -60,6 +60,7 @@ export function createHub(context: SourceContext, tuning: HubTuning = {}): Hub {
   });
   const base = { hubUrl: endpoint, fetch: hubFetch, ...(accessToken === undefined ? {} : { accessToken }) };
   const limit = pLimit(MAX_CONCURRENT_READS);
+  const preference: Preference = { xet: false };
   const subjectOf = (repository: HubRepository, revision?: string, path?: string): HubSubject => ({
     type: repository.type,
     repository: repository.name,
@@ -125,7 +126,7 @@ export function createHub(context: SourceContext, tuning: HubTuning = {}): Hub {
                 opened = undefined;
                 throw error;
               });
-              return await readBlob(await opened, start, end);
+              return await readBlob(await opened, start, end, preference);
             } catch (error) {
               context.signal?.throwIfAborted();
               throw hubError(error, subject);
@@ -156,7 +157,11 @@ interface BlobSource {
   readonly direct: Blob;
   /** The same file rebuilt from Xet chunks: the way out when the direct one fails. */
   readonly xet: Blob | undefined;
-  preferXet: boolean;
+}
+
+/** Which way worked last; all files of a client learn from each other. */
+interface Preference {
+  xet: boolean;
 }
 
 type FileParams = Parameters<typeof fileDownloadInfo>[0];
@@ -186,7 +191,6 @@ async function openBlob(params: FileParams, sizeBytes: number, name: string): Pr
   return {
     direct: await blobOf(params, beyond, false),
     xet: info.xet === undefined ? undefined : await blobOf(params, info, true),
-    preferXet: false,
   };
 }
 
@@ -197,9 +201,13 @@ async function blobOf(params: FileParams, downloadInfo: FileDownloadInfoOutput, 
   return blob;
 }
 
-async function readBlob(source: BlobSource, start: number, end: number): Promise<Uint8Array<ArrayBuffer>> {
-  const { direct, xet, preferXet } = source;
-  const first = preferXet && xet !== undefined ? xet : direct;
+async function readBlob(
+  { direct, xet }: BlobSource,
+  start: number,
+  end: number,
+  preference: Preference,
+): Promise<Uint8Array<ArrayBuffer>> {
+  const first = preference.xet && xet !== undefined ? xet : direct;
   const second = first === direct ? xet : direct;
   try {
     return await slice(first, start, end);
@@ -209,7 +217,7 @@ async function readBlob(source: BlobSource, start: number, end: number): Promise
     if (second === undefined || final) throw error;
     try {
       const bytes = await slice(second, start, end);
-      source.preferXet = second === xet;
+      preference.xet = second === xet;
       return bytes;
     } catch (secondError) {
       throw new Error(`${messageOf(error)}; by Xet: ${messageOf(secondError)}`, { cause: error });

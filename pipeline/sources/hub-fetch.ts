@@ -2,7 +2,14 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { TacoError } from '../errors.ts';
 import { attempt, type Fault } from './hub-attempt.ts';
 import { HubStatusError } from './hub-errors.ts';
-import { bodyFault, contentRange, type RequestedRange, rangeIgnored, requestedRange } from './hub-range.ts';
+import {
+  bodyFault,
+  contentRange,
+  isAboutFile,
+  type RequestedRange,
+  rangeIgnored,
+  requestedRange,
+} from './hub-range.ts';
 import { backoffMs, requestedWaitMs } from './rate-limit.ts';
 import type { WaitNotice } from './source.ts';
 
@@ -30,6 +37,8 @@ const MAX_WAIT_MS = 15 * 60_000;
 const MAX_RATE_LIMIT_WAITS = 12;
 /** A host that never answered at all is given up on soon: most likely there is no network. */
 const MAX_UNREACHABLE_ATTEMPTS = 4;
+/** A fresh signed address is tried a few times; then the other way is better. */
+const MAX_REFUSED_ATTEMPTS = 3;
 const BACKOFF = { baseMs: 500, maxMs: 60_000 };
 const RETRYABLE = new Set([408, 425, 500, 502, 503, 504, 520, 521, 522, 523, 524]);
 
@@ -66,7 +75,7 @@ class HubSession {
   readonly #blockedUntil = new Map<string, number>();
   /** Resolver address → where it last led. */
   readonly #redirects = new Map<string, string>();
-  /** Address → its first ETag and size. */
+  /** Host and address → first ETag and size. */
   readonly #versions = new Map<string, string>();
   #answered = false;
 
@@ -100,15 +109,24 @@ class HubSession {
       if (limited) attemptNumber -= 1;
       changes += result.what === CHANGED ? 1 : 0;
       if (changes > 1) throw changedError(call);
-      const patience =
-        result.severity === 'permanent'
-          ? 1
-          : result.severity === 'unreachable' && !this.#answered
-            ? Math.min(maxAttempts, MAX_UNREACHABLE_ATTEMPTS)
-            : maxAttempts;
+      const patience = this.#patience(result, maxAttempts);
       const spent = limited ? ++rateLimitWaits > MAX_RATE_LIMIT_WAITS : attemptNumber >= patience;
       if (spent) throw givenUp(call, result, limited ? rateLimitWaits : attemptNumber);
       await this.#pause(call, result, limited ? rateLimitWaits : attemptNumber, limited, patience);
+    }
+  }
+
+  /** How many tries a fault is worth. */
+  #patience({ severity }: Fault, maxAttempts: number): number {
+    switch (severity) {
+      case 'passing':
+        return maxAttempts;
+      case 'unreachable':
+        return this.#answered ? maxAttempts : Math.min(maxAttempts, MAX_UNREACHABLE_ATTEMPTS);
+      case 'refused':
+        return Math.min(maxAttempts, MAX_REFUSED_ATTEMPTS);
+      case 'permanent':
+        return 1;
     }
   }
 
@@ -183,7 +201,7 @@ class HubSession {
     this.#answered = true;
     const { response, body } = result;
     if (!response.ok) return this.#refused(call, response, body, remembered !== undefined);
-    const short = bodyFault(response, body, call.range);
+    const short = bodyFault(target, response, body, call.range);
     if (short !== undefined || this.#changed(call, response)) {
       this.#redirects.delete(call.url);
       return { what: short ?? CHANGED, severity: 'passing' };
@@ -202,7 +220,7 @@ class HubSession {
     const elsewhere = wasRemembered || (response.redirected && !this.#isHub(response.url));
     if (elsewhere && isResolver(call.url)) {
       this.#redirects.delete(call.url);
-      return { what: `the download address was refused (status ${response.status})`, severity: 'passing' };
+      return { what: `the download address was refused (status ${response.status})`, severity: 'refused' };
     }
     const missing = response.status === 404 && response.headers.get('X-Error-Code') === 'EntryNotFound';
     // The client itself knows what these two mean.
@@ -223,12 +241,14 @@ class HubSession {
     if (elsewhere && isResolver(call.url)) this.#redirects.set(call.url, response.url);
   }
 
+  /** Whether a host now sends another file than at first; two hosts may word the ETag of one file differently. */
   #changed(call: Call, response: Response): boolean {
     const total = contentRange(response.headers)?.total;
-    if (total === undefined || response.status !== 206) return false;
+    if (total === undefined || response.status !== 206 || isAboutFile(call.url, response)) return false;
+    const key = `${new URL(response.url || call.url).host} ${call.url}`;
     const version = `${response.headers.get('ETag') ?? ''} ${total}`;
-    const first = this.#versions.get(call.url);
-    if (first === undefined) this.#versions.set(call.url, version);
+    const first = this.#versions.get(key);
+    if (first === undefined) this.#versions.set(key, version);
     return first !== undefined && first !== version;
   }
 }

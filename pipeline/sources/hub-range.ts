@@ -18,15 +18,19 @@ export function rangeIgnored(
   response: Response,
   range: RequestedRange | undefined,
 ): string | undefined {
-  if (range === undefined || response.status !== 200) return undefined;
-  const type = response.headers.get('Content-Type') ?? '';
-  // Two of the Hub's answers speak about a range instead of holding it.
-  if (type.includes('xet-fileinfo') || new URL(url).pathname.includes('/reconstructions/')) return undefined;
+  if (range === undefined || response.status !== 200 || isAboutFile(url, response)) return undefined;
   return 'the whole file was sent instead of the range asked for';
+}
+
+/** Two of the Hub's answers to a range speak about the file instead of holding a part of it. */
+export function isAboutFile(url: string, response: Response): boolean {
+  const type = response.headers.get('Content-Type') ?? '';
+  return type.includes('xet-fileinfo') || new URL(url).pathname.includes('/reconstructions/');
 }
 
 /** Fault of a body that is not what its headers or the request say. */
 export function bodyFault(
+  url: string,
   response: Response,
   body: Uint8Array,
   range: RequestedRange | undefined,
@@ -40,10 +44,11 @@ export function bodyFault(
     return `the body ended after ${body.length} of ${declared} bytes`;
   }
   const type = response.headers.get('Content-Type') ?? '';
-  if (type.startsWith('application/json') && isApi(response.url) && !isJson(body)) {
+  if (type.startsWith('application/json') && isApi(url) && !isJson(body)) {
     return 'an answer that is not whole JSON';
   }
-  if (range === undefined || response.status !== 206 || type.startsWith('multipart/')) return undefined;
+  if (range === undefined || response.status !== 206) return undefined;
+  if (type.startsWith('multipart/') || isAboutFile(url, response)) return undefined;
   const content = contentRange(response.headers);
   if (content === undefined) return 'an answer to a range without a readable Content-Range';
   const end = Math.min(range.end, content.total - 1);
@@ -56,7 +61,6 @@ export function bodyFault(
 
 /** Addresses whose JSON is an answer, not the content of some file. */
 function isApi(url: string): boolean {
-  if (!URL.canParse(url)) return false;
   const { pathname } = new URL(url);
   const api = pathname.startsWith('/api/') && !pathname.startsWith('/api/resolve-cache/');
   return api || pathname.includes('/reconstructions/');

@@ -1,4 +1,4 @@
-import { readdirSync } from 'node:fs';
+import { existsSync, readdirSync } from 'node:fs';
 import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import fc from 'fast-check';
@@ -188,6 +188,21 @@ describe('what is read', () => {
       expect(start).toBeGreaterThanOrEqual(chunks[10]!.startByte);
     }
   });
+});
+
+test.skipIf(!existsSync('/proc/self/fd'))('leaving early closes the file', async () => {
+  const numOpen = () => readdirSync('/proc/self/fd').length;
+  const source = await resolveSource('file:*.parquet#text', {
+    workingFolder: FIXTURES,
+  });
+  const before = numOpen();
+  for (let round = 0; round < 20; round++) {
+    for await (const chunk of source.read(START)) {
+      expect(chunk.ends.length).toBeGreaterThan(0);
+      break;
+    }
+  }
+  expect(numOpen()).toBeLessThan(before + 5);
 });
 
 describe('planRanges', () => {
