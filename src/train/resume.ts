@@ -1,7 +1,7 @@
 import { TacoError } from '../../pipeline/index.ts';
 import type { RunIdentity, RunRecord } from './checkpoint-state.ts';
 import { type FoundCheckpoint, findCheckpoint, holdsRun } from './run-folder.ts';
-import { changeableSettings, flagNameOf, type SettingName } from './settings.ts';
+import { changeableSettings, flagNameOf, optimizerSettings, type SettingName } from './settings.ts';
 
 /** Where a run begins. */
 export interface StartingPoint {
@@ -50,7 +50,7 @@ export async function chooseStart(
 
 /**
  * Holds what a checkpoint was trained with against what is asked for now.
- * @returns a line for each setting that may change and did
+ * @returns a line for each setting of the optimiser, which may change, that did
  * @throws TacoError `mismatch` for the first one that may not
  */
 export function compareRuns(
@@ -73,14 +73,16 @@ export function compareRuns(
     const now = current.dataset[key];
     if (before !== now) throw refuse(`a dataset of ${key}`, before, now);
   }
-  const changeable = new Set([...changeableSettings].map((name: SettingName) => flagNameOf(name)));
-  const silent = new Set(['data', 'out', 'model', 'bert-config', 'backend', 'precision']);
+  const flagsOf = (names: readonly SettingName[]) => new Set(names.map((name) => flagNameOf(name)));
+  const changeable = flagsOf([...changeableSettings]);
+  const remarkable = flagsOf(optimizerSettings);
   const notes: string[] = [];
   for (const name of Object.keys({ ...saved.settings, ...current.settings })) {
     const before = saved.settings[name];
     const now = current.settings[name];
-    if (before === now || silent.has(name)) continue;
+    if (before === now) continue;
     if (!changeable.has(name)) throw refuse(`--${name}`, before, now);
+    if (!remarkable.has(name)) continue;
     notes.push(`--${name} was ${show(before)}, from step ${step} on it is ${show(now)}`);
   }
   if (current.backend !== undefined && saved.backend !== current.backend) {

@@ -13,7 +13,7 @@ import {
 } from '../../pipeline/index.ts';
 import { type Backend, openBackend } from '../engine/index.ts';
 import { toHuggingFaceConfig } from '../model/config.ts';
-import { lossPlot } from '../report/loss-plot.ts';
+import { type LossPlotOptions, lossPlot } from '../report/loss-plot.ts';
 import { readCheckpointTensors, writeCheckpoint } from './checkpoint.ts';
 import { initialProgress, type RunProgress, type RunRecord } from './checkpoint-state.ts';
 import { evaluate } from './evaluate.ts';
@@ -79,16 +79,19 @@ export async function train(plan: RunPlan, options: TrainOptions): Promise<Train
       lock = await lockRun(config.out);
     }
     const progress = start.checkpoint?.state.progress ?? initialProgress;
-    const isEvaluated = config.evalSteps === 0 || progress.evaluatedAtStep === progress.step;
-    const hasValidation = plan.dataset.numRows('validation') > 0;
-    if (progress.step >= config.maxSteps && (isEvaluated || !hasValidation)) {
-      return { status: 'already-finished', progress };
-    }
+    if (isDone(plan, progress)) return { status: 'already-finished', progress };
     options.report({ kind: 'started', backend, progress, resumedFrom: start.checkpoint?.path });
     return await new Run(plan, record, start, options).execute();
   } finally {
     await lock.release();
   }
+}
+
+/** All updates are made and, where that is asked for, the last evaluation too. */
+function isDone({ config, dataset }: RunPlan, { step, evaluatedAtStep }: RunProgress): boolean {
+  if (step !== config.maxSteps) return step > config.maxSteps;
+  const isEvaluated = config.evalSteps === 0 || dataset.numRows('validation') === 0;
+  return isEvaluated || evaluatedAtStep === step;
 }
 
 async function lockRun(folder: string): Promise<FolderLock> {
@@ -218,19 +221,28 @@ class Run {
     });
     await pointLatest(config.out, progress.step);
     await rotate(config.out, config.saveTotalLimit);
-    const lines = await readMetrics(this.#path(runFiles.metrics));
-    await writeFileAtomic(this.#path(runFiles.plot), this.#plot(lines));
+    await this.#plot();
     return path;
   }
 
-  #plot(lines: readonly MetricsLine[]): string {
+  /** Draws all metrics so far. A run does not end because of its picture. */
+  async #plot(): Promise<void> {
+    try {
+      const lines = await readMetrics(this.#path(runFiles.metrics));
+      await writeFileAtomic(this.#path(runFiles.plot), lossPlot(lines, this.#plotOptions()));
+    } catch (error) {
+      this.#options.report({ kind: 'note', text: `no new loss plot: ${messageOf(error)}` });
+    }
+  }
+
+  #plotOptions(): LossPlotOptions {
     const { config, model, dataset } = this.#plan;
     const name = config.bertConfig ?? `BERT-${config.model}`;
-    return lossPlot(lines, {
+    return {
       title: `${name}, ${config.mode === 'mlm' ? 'MLM' : 'TACO'}, ${config.batchSize * config.gradAccum} × ${dataset.maxSeqLen} tokens per update`,
       vocabSize: model.vocabSize,
       numNegatives: config.mode === 'mlm' ? undefined : config.negK,
-    });
+    };
   }
 }
 

@@ -98,20 +98,25 @@ export function toRecipeFile(config: TrainConfig): Readonly<Record<string, strin
   return Object.fromEntries(entries);
 }
 
-/**
- * Settings that may differ when a run is continued: they say where things lie, how often something is written,
- * which backend computes, and how the optimiser goes on. All others decide what is learnt from which data.
- */
-export const changeableSettings: ReadonlySet<SettingName> = new Set<SettingName>([
-  'data', // compared by the dataset's fingerprint
-  'out',
-  'model', // compared by the model's own configuration
-  'bertConfig',
+/** How the optimiser goes on: may differ when a run is continued, and the user is told. */
+export const optimizerSettings = [
   'maxSteps',
   'lr',
   'warmupSteps',
   'weightDecay',
   'maxGradNorm',
+] as const satisfies readonly SettingName[];
+
+/**
+ * Settings that may differ when a run is continued: besides those of the optimiser, where things lie, how often
+ * something is written, and what computes. All others decide what is learnt from which data.
+ */
+export const changeableSettings: ReadonlySet<SettingName> = new Set<SettingName>([
+  ...optimizerSettings,
+  'data', // compared by the dataset's fingerprint
+  'out',
+  'model', // compared by the model's own configuration
+  'bertConfig',
   'saveSteps',
   'saveTotalLimit',
   'evalSteps',

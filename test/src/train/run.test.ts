@@ -78,6 +78,18 @@ describe('a run on WebAssembly', () => {
     expect(evaluations[1]!.tcLoss).toBeLessThan(evaluations[0]!.tcLoss! - 0.1);
   });
 
+  it('stops when nothing is finite any more, and keeps what was written before', async () => {
+    const { folder, files: data } = await files();
+    const flags = { ...smallRun(data, join(folder, 'run')), lr: 1e30, 'warmup-steps': 0, 'save-steps': 1 };
+    await expect(run({ ...flags, 'max-steps': 20, 'eval-steps': 0 })).rejects.toMatchObject({
+      code: 'diverged',
+      message: expect.stringMatching(/in 10 updates in a row \(steps \d+ to \d+\)/) as unknown,
+    });
+    const { metrics, progress } = await readRun(flags.out);
+    expect(progress.numSkipped).toBeGreaterThanOrEqual(9);
+    expect(metrics.at(-1)).toMatchObject({ skipped: true, loss: null });
+  });
+
   it('leaves a model folder, the recipe and the plot', async () => {
     const { folder, files: data } = await files();
     const flags = { ...smallRun(data, join(folder, 'run')), 'max-steps': 4 };
