@@ -9,9 +9,6 @@ const LONG_KEY_BYTES = 96;
 /** Int32 numbers of one such entry: hash, offset of the key, length | number of ids << 8, offset of the ids. */
 const LONG_STRIDE = 4;
 
-/** `MASKS[n]` keeps the first n bytes of a little-endian word. */
-const MASKS = Int32Array.of(0, 0xff, 0xffff, 0xffffff, -1);
-
 export const NOT_CACHED = -1;
 /** How many bytes behind a key must be readable. */
 export const CACHE_PADDING_BYTES = SHORT_KEY_BYTES;
@@ -60,42 +57,49 @@ export class WordCache {
     let b = 0;
     let c = 0;
     let d = 0;
+    // Bytes behind the word are masked out of the last of its little-endian numbers.
     if (length < 4) {
-      a &= MASKS[length]!;
+      a &= (1 << (length << 3)) - 1;
     } else if (length > 4) {
       b = view.getInt32(start + 4, true);
       if (length < 8) {
-        b &= MASKS[length - 4]!;
+        b &= (1 << ((length - 4) << 3)) - 1;
       } else if (length > 8) {
         c = view.getInt32(start + 8, true);
         if (length < 12) {
-          c &= MASKS[length - 8]!;
+          c &= (1 << ((length - 8) << 3)) - 1;
         } else if (length > 12) {
-          d = view.getInt32(start + 12, true) & MASKS[length - 12]!;
+          d = view.getInt32(start + 12, true);
+          if (length < 16) d &= (1 << ((length - 12) << 3)) - 1;
         }
       }
     }
     const table = this.#short;
     let slot = (hashOf(a, b, c, d) & this.#shortMask) * SHORT_STRIDE;
-    for (let way = 0; way < 2; way += 1) {
-      const meta = table[slot + 4]!;
-      if (
-        table[slot] === a &&
-        table[slot + 1] === b &&
-        table[slot + 2] === c &&
-        table[slot + 3] === d &&
-        (meta & 0xff) === length
-      ) {
-        // Three are always written: a branch would cost more than the stores.
-        out[count] = table[slot + 5]!;
-        out[count + 1] = table[slot + 6]!;
-        out[count + 2] = table[slot + 7]!;
-        return count + (meta >> 8);
-      }
+    if (
+      table[slot] !== a ||
+      table[slot + 1] !== b ||
+      table[slot + 2] !== c ||
+      table[slot + 3] !== d ||
+      (table[slot + 4]! & 0xff) !== length
+    ) {
       slot ^= SHORT_STRIDE;
+      if (
+        table[slot] !== a ||
+        table[slot + 1] !== b ||
+        table[slot + 2] !== c ||
+        table[slot + 3] !== d ||
+        (table[slot + 4]! & 0xff) !== length
+      ) {
+        // Rare words of many ids are kept with the long ones.
+        return this.#lookupLong(view, start, length, out, count);
+      }
     }
-    // Rare words of many ids are kept with the long ones.
-    return this.#lookupLong(view, start, length, out, count);
+    // Three are always written: a branch would cost more than the stores.
+    out[count] = table[slot + 5]!;
+    out[count + 1] = table[slot + 6]!;
+    out[count + 2] = table[slot + 7]!;
+    return count + (table[slot + 4]! >> 8);
   }
 
   /** Remembers that the word at `start` has the ids `ids[from]` to `ids[to - 1]`. */

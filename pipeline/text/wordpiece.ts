@@ -215,27 +215,25 @@ class WordPieceTokenizer implements Tokenizer {
     let numIds = count;
     let at = start;
     while (at < end) {
-      let byteClass = classOf[text[at]!]!;
-      if (byteClass === SPACE) {
-        at += 1;
-      } else if (byteClass === PUNCT) {
-        out[numIds] = this.#punctuationIds[text[at]!]!;
-        numIds += 1;
-        at += 1;
-      } else {
-        const wordStart = at;
-        do {
-          at += 1;
-          byteClass = at < end ? classOf[text[at]!]! : SPACE;
-        } while (byteClass <= EXACT);
-        const cached = cache.lookup(view, wordStart, at - wordStart, out, numIds);
-        if (cached === NOT_CACHED) {
-          const before = numIds;
-          numIds = this.#encodeWord(wordStart, at, before);
-          cache.insert(view, wordStart, at - wordStart, out, before, numIds);
-        } else {
-          numIds = cached;
+      const byteClass = classOf[text[at]!]!;
+      if (byteClass > EXACT) {
+        if (byteClass === PUNCT) {
+          out[numIds] = this.#punctuationIds[text[at]!]!;
+          numIds += 1;
         }
+        at += 1;
+        continue;
+      }
+      const wordStart = at;
+      do at += 1;
+      while (at < end && classOf[text[at]!]! <= EXACT);
+      const cached = cache.lookup(view, wordStart, at - wordStart, out, numIds);
+      if (cached === NOT_CACHED) {
+        const before = numIds;
+        numIds = this.#encodeWord(wordStart, at, before);
+        cache.insert(view, wordStart, at - wordStart, out, before, numIds);
+      } else {
+        numIds = cached;
       }
     }
     return numIds;
