@@ -125,6 +125,24 @@ describe('Random', () => {
     expect(new Random(9).below(2 ** 32)).toBe(new Random(9).uint32());
   });
 
+  it.each([3 * 2 ** 19, 2 ** 21 - 1, 1000])(
+    'rejects exactly the words that would bias it below %d',
+    (bound) => {
+      const random = new Random(13);
+      const reference = new Random(13);
+      let rejected = 0;
+      const expected = (): number => {
+        for (;;) {
+          const product = BigInt(reference.uint32()) * BigInt(bound);
+          if (product % 2n ** 32n >= 2n ** 32n % BigInt(bound)) return Number(product >> 32n);
+          rejected += 1;
+        }
+      };
+      for (let i = 0; i < 60_000; i += 1) expect(random.below(bound)).toBe(expected());
+      if (bound === 3 * 2 ** 19) expect(rejected).toBeGreaterThan(3);
+    },
+  );
+
   it('gives normal numbers', () => {
     const random = new Random(11);
     const count = 100_000;
