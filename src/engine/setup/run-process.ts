@@ -46,12 +46,15 @@ export function runProcess(
   });
 }
 
-/** The line of a program's complaints that says most: the first with "error", else the last. */
+/** The line of a program's complaints that says most: the first "error: …", else one with "error", else the last. */
 export function complaintOf(result: RunResult): string {
   const lines = `${result.stdout}\n${result.stderr}`
     .split('\n')
     .map((line) => line.trim())
     .filter((line) => line !== '');
-  const line = lines.find((text) => /\berror\b/i.test(text)) ?? lines.at(-1);
+  const line =
+    lines.find((text) => /error: \S/i.test(text)) ??
+    lines.find((text) => /\berror\b/i.test(text)) ??
+    lines.at(-1);
   return line === undefined ? result.failure : `${line.slice(0, 300)} (${result.failure})`;
 }
