@@ -30,25 +30,25 @@ describe('npm run train', () => {
 
     const interrupted = flags('interrupted');
     const killed = startCommand('train', argumentsOf(interrupted));
-    await untilStep(interrupted.out, 13);
+    await untilStep(interrupted.out, 28);
     killed.process.kill('SIGKILL');
     expect(await killed.ended).toMatchObject({ signal: 'SIGKILL' });
-    expect(readFileSync(join(interrupted.out, 'latest'), 'utf8')).toBe('checkpoint-10\n');
+    expect(readFileSync(join(interrupted.out, 'latest'), 'utf8')).toBe('checkpoint-25\n');
 
     const terminated = startCommand('train', argumentsOf(interrupted));
-    await untilStep(interrupted.out, 16);
+    await untilStep(interrupted.out, 32);
     terminated.process.kill('SIGTERM');
     const stopped = await terminated.ended;
     expect(stopped.status).toBe(143);
-    expect(stopped.stderr).toContain('checkpoint-10, step 10 of 30');
+    expect(stopped.stderr).toContain('checkpoint-25, step 25 of 60');
     const [, step] =
-      /stopped at step (\d+) of 30; the same command goes on from there/.exec(stopped.stderr) ?? [];
-    expect(Number(step)).toBeGreaterThanOrEqual(16);
+      /stopped at step (\d+) of 60; the same command goes on from there/.exec(stopped.stderr) ?? [];
+    expect(Number(step)).toBeGreaterThanOrEqual(32);
     expect(readFileSync(join(interrupted.out, 'latest'), 'utf8')).toBe(`checkpoint-${step ?? ''}\n`);
 
     const finished = await runCommandLine('train', argumentsOf({ ...interrupted, resume: true }));
     expect(finished.status).toBe(0);
-    expect(finished.stderr).toContain('finished: 30 updates');
+    expect(finished.stderr).toContain('finished: 60 updates');
     expect((await expected).status).toBe(0);
     expect(await readRun(interrupted.out)).toEqual(await readRun(straight.out));
   });
