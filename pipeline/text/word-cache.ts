@@ -109,15 +109,19 @@ export class WordCache {
       this.#insertLong(view, start, length, ids, from, to);
       return;
     }
-    const key = [0, 0, 0, 0];
-    for (let at = 0; at < length; at += 1) key[at >> 2]! |= view.getUint8(start + at) << (8 * (at & 3));
-    const [a, b, c, d] = key as [number, number, number, number];
+    const a = partOf(view, start, length);
+    const b = partOf(view, start + 4, length - 4);
+    const c = partOf(view, start + 8, length - 8);
+    const d = partOf(view, start + 12, length - 12);
     const table = this.#short;
-    const first = (hashOf(a, b, c, d) & this.#shortMask) * SHORT_STRIDE;
-    const second = first ^ SHORT_STRIDE;
-    if (table[first + 4] !== 0) table.copyWithin(second, first, first + SHORT_STRIDE);
-    table.set([a, b, c, d, length | (numIds << 8)], first);
-    for (let at = 0; at < SHORT_IDS; at += 1) table[first + 5 + at] = at < numIds ? ids[from + at]! : 0;
+    const slot = (hashOf(a, b, c, d) & this.#shortMask) * SHORT_STRIDE;
+    if (table[slot + 4] !== 0) table.copyWithin(slot ^ SHORT_STRIDE, slot, slot + SHORT_STRIDE);
+    table[slot] = a;
+    table[slot + 1] = b;
+    table[slot + 2] = c;
+    table[slot + 3] = d;
+    table[slot + 4] = length | (numIds << 8);
+    for (let at = 0; at < SHORT_IDS; at += 1) table[slot + 5 + at] = at < numIds ? ids[from + at]! : 0;
   }
 
   #lookupLong(view: DataView, start: number, length: number, out: Int32Array, count: number): number {
@@ -188,6 +192,13 @@ export class WordCache {
     }
     return true;
   }
+}
+
+/** Up to four bytes of a key, the rest zero. */
+function partOf(view: DataView, at: number, length: number): number {
+  if (length <= 0) return 0;
+  const part = view.getInt32(at, true);
+  return length < 4 ? part & ((1 << (length << 3)) - 1) : part;
 }
 
 function hashOf(a: number, b: number, c: number, d: number): number {
