@@ -1,4 +1,3 @@
-import { existsSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { parquetReadObjects } from 'hyparquet';
@@ -13,7 +12,6 @@ import type { RepositorySpec } from '../support/hub/repositories.ts';
 import { startTestHub, type TestHub, type TestHubOptions } from '../support/hub/server.ts';
 
 const fixtures = join(import.meta.dirname, '../fixtures/parquet');
-const sharedHub = join(import.meta.dirname, '../../../shared/hub');
 
 async function hubWith(options: TestHubOptions): Promise<TestHub> {
   const hub = await startTestHub(options);
@@ -147,28 +145,5 @@ describe('prepare-data against a Hub, by HF_ENDPOINT alone', () => {
     expect(refused.stderr).toMatch(/wikimedia\/wikipedia.*gated/);
     const allowed = await prepareData(hub, folder, ['--dry-run'], { env: { HF_TOKEN: 'hf_good' } });
     expect(allowed.status).toBe(0);
-  });
-});
-
-describe.skipIf(!existsSync(sharedHub))('prepare-data against the shared Hub folder', () => {
-  it('prepares its Wikipedia and BookCorpus', async () => {
-    const hub = await hubWith({ root: sharedHub });
-    const folder = await temporaryFolder();
-    const { status, stderr } = await prepareData(hub, folder, [
-      '--max-seq-len',
-      '128',
-      '--out',
-      'x',
-      '--rows-per-shard',
-      '32768',
-    ]);
-    expect({ status, stderr: status === 0 ? '' : stderr }).toEqual({ status: 0, stderr: '' });
-    const manifest = await readManifest(join(folder, 'x'));
-    expect(manifest?.totals.documents).toBeGreaterThan(500_000);
-    expect(manifest?.totals.validationRows).toBeGreaterThan(100);
-    const unknown = manifest!.totals.unknownTokens / manifest!.totals.tokens;
-    expect(unknown).toBeLessThan(1e-4);
-    // Only the text column is read, and every byte of it once.
-    expect(hub.bytesSent()).toBeLessThan(1.05 * 46_200_000);
   });
 });

@@ -2,7 +2,7 @@ import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { readMetrics } from '../../src/train/metrics.ts';
-import { runCommandLine } from '../support/command.ts';
+import { runCli } from '../support/commands.ts';
 import { temporaryFolder } from '../support/folders.ts';
 
 /** Any use of the Hub would fail at once. */
@@ -12,8 +12,8 @@ describe('npm run quickstart', () => {
   it('prepares, trains, evaluates and fills a mask without network, and knows when it is done', async () => {
     const cwd = await temporaryFolder();
     const args = ['--max-steps', '18'];
-    const first = await runCommandLine('quickstart', args, { cwd, env });
-    expect(first).toMatchObject({ status: 0, signal: undefined });
+    const first = await runCli('quickstart', args, { cwd, env });
+    expect(first).toMatchObject({ status: 0, signal: null });
 
     const metrics = await readMetrics(join(cwd, 'runs', 'quickstart', 'metrics.jsonl'));
     const evaluations = metrics.filter((line) => line.type === 'validation');
@@ -31,7 +31,7 @@ describe('npm run quickstart', () => {
     }
     expect(readFileSync(join(cwd, 'runs', 'quickstart', 'loss.svg'), 'utf8')).toContain('TC loss');
 
-    const second = await runCommandLine('quickstart', args, { cwd, env });
+    const second = await runCli('quickstart', args, { cwd, env });
     expect(second.status).toBe(0);
     expect(second.stderr).toContain('quickstart has already made 18 of 18 updates');
     expect(second.stdout).toBe(first.stdout);

@@ -1,7 +1,7 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { argumentsOf, runCommandLine, startCommand } from '../support/command.ts';
+import { argumentsOf, runCli, startCli } from '../support/commands.ts';
 import { temporaryFolder } from '../support/folders.ts';
 import { smallRun, writeTrainingFiles } from '../support/training.ts';
 import { readRun } from '../support/training-runs.ts';
@@ -26,18 +26,18 @@ describe('npm run train', () => {
       'save-steps': 25,
     });
     const straight = flags('straight');
-    const expected = runCommandLine('train', argumentsOf(straight));
+    const expected = runCli('train', argumentsOf(straight));
 
     const interrupted = flags('interrupted');
-    const killed = startCommand('train', argumentsOf(interrupted));
+    const killed = startCli('train', argumentsOf(interrupted));
     await untilStep(interrupted.out, 28);
-    killed.process.kill('SIGKILL');
+    killed.child.kill('SIGKILL');
     expect(await killed.ended).toMatchObject({ signal: 'SIGKILL' });
     expect(readFileSync(join(interrupted.out, 'latest'), 'utf8')).toBe('checkpoint-25\n');
 
-    const terminated = startCommand('train', argumentsOf(interrupted));
+    const terminated = startCli('train', argumentsOf(interrupted));
     await untilStep(interrupted.out, 32);
-    terminated.process.kill('SIGTERM');
+    terminated.child.kill('SIGTERM');
     const stopped = await terminated.ended;
     expect(stopped.status).toBe(143);
     expect(stopped.stderr).toContain('checkpoint-25, step 25 of 60');
@@ -46,7 +46,7 @@ describe('npm run train', () => {
     expect(Number(step)).toBeGreaterThanOrEqual(32);
     expect(readFileSync(join(interrupted.out, 'latest'), 'utf8')).toBe(`checkpoint-${step ?? ''}\n`);
 
-    const finished = await runCommandLine('train', argumentsOf({ ...interrupted, resume: true }));
+    const finished = await runCli('train', argumentsOf({ ...interrupted, resume: true }));
     expect(finished.status).toBe(0);
     expect(finished.stderr).toContain('finished: 60 updates');
     expect((await expected).status).toBe(0);
@@ -57,7 +57,7 @@ describe('npm run train', () => {
     const folder = await temporaryFolder();
     const files = await writeTrainingFiles(folder);
     const flags = smallRun(files, join(folder, 'run'));
-    const { status, stdout, stderr } = await runCommandLine('train', [...argumentsOf(flags), '--dry-run']);
+    const { status, stdout, stderr } = await runCli('train', [...argumentsOf(flags), '--dry-run']);
     expect({ status, stderr }).toEqual({ status: 0, stderr: '' });
     expect(stdout).toContain('40 training rows, 12 for validation, of 16 tokens');
     expect(stdout).toContain('12 of 4 × 2 rows (128 tokens), 2.40 epochs');
@@ -72,7 +72,7 @@ describe('npm run train', () => {
       [[], 1, /^error: there is no dataset in cache\/datasets\/wiki-books-256 .*npm run prepare-data.*\n$/],
       [['--tau', '-1'], 2, /^error: --tau is -1, expected a number above 0\n$/],
     ] as const;
-    const results = await Promise.all(cases.map(([args]) => runCommandLine('train', args, { cwd: folder })));
+    const results = await Promise.all(cases.map(([args]) => runCli('train', args, { cwd: folder })));
     for (const [index, [, status, message]] of cases.entries()) {
       expect(results[index]).toMatchObject({ status, stdout: '' });
       expect(results[index]?.stderr).toMatch(message);

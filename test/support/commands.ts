@@ -20,12 +20,26 @@ export interface CommandOptions {
   readonly onStderr?: (stderr: string, child: ChildProcess) => void;
 }
 
-/** Runs a command of `src/cli` as a process of its own, without the package manager in between. */
+export interface StartedCommand {
+  readonly child: ChildProcess;
+  readonly ended: Promise<CommandResult>;
+}
+
+/** Runs a command of `src/cli` to its end: see `startCli`. */
 export function runCli(
   name: string,
   args: readonly string[],
   options: CommandOptions = {},
 ): Promise<CommandResult> {
+  return startCli(name, args, options).ended;
+}
+
+/** Starts a command of `src/cli` as a process of its own, without the package manager in between. */
+export function startCli(
+  name: string,
+  args: readonly string[],
+  options: CommandOptions = {},
+): StartedCommand {
   const child = spawn(
     process.execPath,
     ['--import', import.meta.resolve('tsx'), join(root, 'src/cli', `${name}.ts`), ...args],
@@ -44,10 +58,18 @@ export function runCli(
     stderr += text;
     options.onStderr?.(stderr, child);
   });
-  return new Promise((resolve, reject) => {
+  const ended = new Promise<CommandResult>((resolve, reject) => {
     child.on('error', reject);
     child.on('close', (status, signal) => {
       resolve({ status, signal, stdout, stderr });
     });
   });
+  return { child, ended };
+}
+
+/** `{ 'max-steps': 3, resume: true }` → `--max-steps 3 --resume` */
+export function argumentsOf(flags: Readonly<Record<string, string | number | boolean>>): readonly string[] {
+  return Object.entries(flags).flatMap(([name, value]) =>
+    typeof value === 'boolean' ? [value ? `--${name}` : `--no-${name}`] : [`--${name}`, String(value)],
+  );
 }
