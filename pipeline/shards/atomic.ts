@@ -64,7 +64,9 @@ export async function ensureFolder(folder: string): Promise<boolean> {
   try {
     return (await mkdir(folder, { recursive: true })) !== undefined;
   } catch (error) {
-    throw diskError('make the folder', folder, error);
+    // The recursive call reports ENOENT for several reasons; the plain one tells which it is.
+    const plain: unknown = await mkdir(folder).catch((reason: unknown) => reason);
+    throw diskError('make the folder', folder, systemCodeOf(plain) === undefined ? error : plain);
   }
 }
 
