@@ -1,8 +1,8 @@
 import { expect, it } from 'vitest';
-import { runCommandLine } from '../support/command.ts';
+import { runCli } from '../support/commands.ts';
 
 it('setup:tensorflow refuses a library that does not exist in one line', async () => {
-  const { status, stdout, stderr } = await runCommandLine('setup-tensorflow', ['--from', 'no-such.whl']);
+  const { status, stdout, stderr } = await runCli('setup-tensorflow', ['--from', 'no-such.whl']);
   expect(stdout).toBe('');
   expect(stderr).toBe(
     'error: --from no-such.whl does not exist, expected a libtensorflow folder, .tar.gz or .whl file\n',
@@ -11,7 +11,7 @@ it('setup:tensorflow refuses a library that does not exist in one line', async (
 });
 
 it('setup:tensorflow refuses a flag that it does not know', async () => {
-  const { status, stderr } = await runCommandLine('setup-tensorflow', ['--form', 'x']);
+  const { status, stderr } = await runCli('setup-tensorflow', ['--form', 'x']);
   expect(stderr).toMatch(/^error: unknown flag --form; did you mean --from\?/);
   expect(status).toBe(2);
 });
