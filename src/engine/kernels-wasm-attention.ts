@@ -32,8 +32,8 @@ export function attention(call: WasmCall): TensorInfo[] {
   const qkv = call.input('qkv');
   const layout = layoutOf(call, qkv);
   const { maxSeqLen, headSize, qkvStep, contextStep, scale } = layout;
-  const probs = call.allocate([layout.batchSize, layout.numHeads, maxSeqLen, maxSeqLen]);
-  const context = call.allocate([layout.batchSize * maxSeqLen, layout.numHeads * headSize]);
+  const probs = call.zeros([layout.batchSize, layout.numHeads, maxSeqLen, maxSeqLen]);
+  const context = call.zeros([layout.batchSize * maxSeqLen, layout.numHeads * headSize]);
   const turnedKey = call.allocate([headSize, maxSeqLen]);
   const given = call.optionalInput('scoreBias');
   const bias = given ?? call.zeros([maxSeqLen]);
@@ -73,8 +73,8 @@ export function attentionGradient(call: WasmCall): TensorInfo {
   const probs = call.input('probs');
   const layout = layoutOf(call, qkv);
   const { maxSeqLen, headSize, qkvStep, contextStep, scale } = layout;
-  const dQkv = call.allocate(qkv.shape);
-  const dScores = call.allocate(probs.shape);
+  const dQkv = call.zeros(qkv.shape);
+  const dScores = call.zeros(probs.shape);
   const turnedValue = call.allocate([headSize, maxSeqLen]);
   const dropped = dropoutOf(call, probs);
   const { simd } = call;

@@ -1,12 +1,12 @@
 import * as tf from '@tensorflow/tfjs-core';
 import { WasmCall } from './wasm-call.ts';
+import { addProduct, type HeapMatrix } from './wasm-matrix.ts';
 
 const BACKEND = 'wasm';
 
 /**
- * Replaces the WebAssembly backend's matrix product where it is slow. XNNPACK, at 20 to 30 GFLOP/s, serves only two
- * untransposed matrices; everything else falls to a scalar loop of 2 GFLOP/s. Transposed matrices are turned round
- * first, and batches of matrices take the project's own vector loop.
+ * Replaces the WebAssembly backend's matrix product. tfjs hands only two untransposed matrices to XNNPACK and leaves
+ * the rest to a scalar loop of 2 GFLOP/s; and XNNPACK slows down where the inner size is the vocabulary's.
  */
 export function registerMatMul(): void {
   const original = tf.getKernel(tf.BatchMatMul, BACKEND);
@@ -17,34 +17,70 @@ export function registerMatMul(): void {
       const call = new WasmCall(tf.BatchMatMul, config);
       const a = call.input('a');
       const b = call.input('b');
-      const attrs = config.attrs as { readonly transposeA?: boolean; readonly transposeB?: boolean };
-      const transposeA = attrs.transposeA === true;
-      const transposeB = attrs.transposeB === true;
-      const multiply = (left: tf.TensorInfo, right: tf.TensorInfo) =>
-        original.kernelFunc({
-          inputs: { a: left, b: right },
-          backend: call.backend,
-          attrs: { transposeA: false, transposeB: false },
-        });
-      if (a.shape.length === 2 && b.shape.length === 2) {
-        const left = transposeA ? transposed(call, a) : a;
-        const right = transposeB ? transposed(call, b) : b;
-        const product = multiply(left, right);
-        call.free(...[left, right].filter((info) => info !== a && info !== b));
-        return product;
-      }
+      const attrs = config.attrs as Transposition;
+      if (a.dtype !== 'float32' || b.dtype !== 'float32') return original.kernelFunc(config);
+      if (a.shape.length === 2 && b.shape.length === 2) return multiplyTwo(call, a, b, attrs);
       const isSameBatch = a.shape.slice(0, -2).join() === b.shape.slice(0, -2).join();
-      return isSameBatch ? multiplyBatch(call, a, b, transposeA, transposeB) : original.kernelFunc(config);
+      return isSameBatch ? multiplyBatch(call, a, b, attrs) : original.kernelFunc(config);
     },
   });
 }
 
-/** [R, C] → [C, R] */
-function transposed(call: WasmCall, x: tf.TensorInfo): tf.TensorInfo {
-  const [numRows, numColumns] = lastTwo(x);
-  const y = call.allocate([numColumns, numRows]);
-  transposeInto(call, call.address(x), call.address(y), numRows, numColumns);
-  return y;
+/**
+ * Replaces the WebAssembly backend's dense layer in the same way, where it has no activation and only one matrix on each
+ * side.
+ */
+export function registerFusedMatMul(): void {
+  const original = tf.getKernel(tf._FusedMatMul, BACKEND);
+  tf.unregisterKernel(tf._FusedMatMul, BACKEND);
+  tf.registerKernel({
+    ...original,
+    kernelFunc: (config) => {
+      const call = new WasmCall(tf._FusedMatMul, config);
+      const a = call.input('a');
+      const b = call.input('b');
+      const bias = call.optionalInput('bias');
+      const attrs = config.attrs as Transposition & { readonly activation?: string };
+      const isPlain = attrs.activation === undefined || attrs.activation === 'linear';
+      const isSingle = [...a.shape.slice(0, -2), ...b.shape.slice(0, -2)].every((size) => size === 1);
+      if (!isPlain || !isSingle || bias?.shape.length !== 1) return original.kernelFunc(config);
+      const product = multiplyTwo(call, a, b, attrs, bias);
+      const leading = a.shape.length >= b.shape.length ? a.shape.slice(0, -2) : b.shape.slice(0, -2);
+      return { ...product, shape: [...leading, ...product.shape] };
+    },
+  });
+}
+
+interface Transposition {
+  readonly transposeA?: boolean;
+  readonly transposeB?: boolean;
+}
+
+/** A·B, or A·B + bias in every row. */
+function multiplyTwo(
+  call: WasmCall,
+  a: tf.TensorInfo,
+  b: tf.TensorInfo,
+  { transposeA = false, transposeB = false }: Transposition,
+  bias?: tf.TensorInfo,
+): tf.TensorInfo {
+  const operand = (info: tf.TensorInfo, isTransposed: boolean): HeapMatrix => {
+    const [rows, columns] = lastTwo(info);
+    const [numRows, numColumns] = isTransposed ? [columns, rows] : [rows, columns];
+    return { address: call.address(info), numRows, numColumns, isTransposed };
+  };
+  const [left, right] = [operand(a, transposeA), operand(b, transposeB)];
+  if (left.numColumns !== right.numRows) {
+    throw new RangeError(`matrix product of [${a.shape.join(', ')}] and [${b.shape.join(', ')}]`);
+  }
+  const { numRows } = left;
+  const { numColumns } = right;
+  const product = call.allocate([numRows, numColumns]);
+  const target = call.address(product);
+  if (bias === undefined) call.zero(target, numRows * numColumns);
+  else call.simd.copyRows(call.address(bias), 0, target, 4 * numColumns, numRows, numColumns);
+  addProduct(call, left, right, target);
+  return product;
 }
 
 function transposeInto(call: WasmCall, x: number, y: number, numRows: number, numColumns: number): void {
@@ -56,8 +92,7 @@ function multiplyBatch(
   call: WasmCall,
   a: tf.TensorInfo,
   b: tf.TensorInfo,
-  transposeA: boolean,
-  transposeB: boolean,
+  { transposeA = false, transposeB = false }: Transposition,
 ): tf.TensorInfo {
   const [aRows, aColumns] = lastTwo(a);
   const [bRows, bColumns] = lastTwo(b);
@@ -67,7 +102,7 @@ function multiplyBatch(
     throw new RangeError(`matrix product of [${a.shape.join(', ')}] and [${b.shape.join(', ')}]`);
   }
   const leading = a.shape.slice(0, -2);
-  const product = call.allocate([...leading, numRows, numColumns]);
+  const product = call.zeros([...leading, numRows, numColumns]);
   const turned = call.allocate([innerSize, numColumns]);
   const [aStep, aInnerStep] = transposeA ? [4, 4 * aColumns] : [4 * aColumns, 4];
   for (let i = 0; i < tf.util.sizeFromShape(leading); i += 1) {

@@ -1,7 +1,7 @@
-import { UnsortedSegmentSum } from '@tensorflow/tfjs-core';
+import { Identity, UnsortedSegmentSum, unregisterKernel } from '@tensorflow/tfjs-core';
 import { hasKernelFor, KERNELS } from '../ops/kernel.ts';
 import { attention, attentionGradient } from './kernels-wasm-attention.ts';
-import { registerMatMul } from './kernels-wasm-matmul.ts';
+import { registerFusedMatMul, registerMatMul } from './kernels-wasm-matmul.ts';
 import { adamW, dropout, gelu, geluGradient, sumOfSquares } from './kernels-wasm-elementwise.ts';
 import {
   columnSums,
@@ -28,4 +28,16 @@ export function registerWasmKernels(): void {
   registerWasmKernel(KERNELS.sumOfSquares, sumOfSquares);
   registerWasmKernel(UnsortedSegmentSum, unsortedSegmentSum);
   registerMatMul();
+  registerFusedMatMul();
+  registerIdentity();
+}
+
+/** tfjs's own copies; a tensor of the same data is enough, since tensors never change. */
+function registerIdentity(): void {
+  unregisterKernel(Identity, 'wasm');
+  registerWasmKernel(Identity, (call) => {
+    const { dataId, shape, dtype } = call.input('x');
+    call.backend.incRef(dataId);
+    return { dataId, shape, dtype };
+  });
 }

@@ -11,6 +11,7 @@ export class WasmCall {
   /** Vector functions on the backend's memory. */
   readonly simd: SimdFunctions;
   readonly #kernelName: string;
+  readonly #memory: WebAssembly.Memory;
   readonly #inputs: Readonly<Record<string, tf.TensorInfo | undefined>>;
   readonly #attrs: Readonly<Record<string, unknown>>;
 
@@ -20,7 +21,8 @@ export class WasmCall {
       throw new TypeError(`kernel ${kernelName} wants the WebAssembly backend`);
     }
     this.backend = backend;
-    this.simd = simdFunctions(memoryOf(backend));
+    this.#memory = memoryOf(backend);
+    this.simd = simdFunctions(this.#memory);
     this.#kernelName = kernelName;
     this.#inputs = inputs;
     this.#attrs = attrs ?? {};
@@ -52,6 +54,11 @@ export class WasmCall {
     const info = this.allocate(shape);
     this.floats(info).fill(0);
     return info;
+  }
+
+  /** Sets float32 values from a byte address on to 0. */
+  zero(address: number, count: number): void {
+    new Float32Array(this.#memory.buffer, address, count).fill(0);
   }
 
   free(...infos: readonly tf.TensorInfo[]): void {

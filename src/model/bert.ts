@@ -3,7 +3,7 @@ import { add } from '../ops/arithmetic.ts';
 import { attention } from '../ops/attention.ts';
 import { dense } from '../ops/dense.ts';
 import { dropout, type DropoutSource } from '../ops/dropout.ts';
-import { embeddingLookup, gatherRows, repeatRows } from '../ops/embedding.ts';
+import { embeddingLookup, gatherRows } from '../ops/embedding.ts';
 import { gelu } from '../ops/gelu.ts';
 import { layerNorm, type LayerNormParameters } from '../ops/layer-norm.ts';
 import type { BertConfig } from './config.ts';
@@ -97,10 +97,10 @@ function embed(
   source: DropoutSource | undefined,
 ): tf.Tensor2D {
   const words = embeddingLookup(parameter(parameters, KEYS.words), ids_N, config.padTokenId);
-  const positions = repeatRows(parameter(parameters, KEYS.positions), maxSeqLen, batchSize);
-  const types = parameter(parameters, KEYS.types);
-  const typed =
-    typeIds_N === undefined ? repeatRows(types, 1, batchSize * maxSeqLen) : embeddingLookup(types, typeIds_N);
+  const positionIds_N = tf.tile(tf.range(0, maxSeqLen, 1, 'int32'), [batchSize]);
+  const positions = embeddingLookup(parameter(parameters, KEYS.positions), positionIds_N);
+  const types_N = typeIds_N ?? tf.zeros<tf.Rank.R1>([batchSize * maxSeqLen], 'int32');
+  const typed = embeddingLookup(parameter(parameters, KEYS.types), types_N);
   const sum_NH = add(add(words, typed), positions);
   return dropout(normAt(parameters, KEYS.embeddingNorm, sum_NH, config), source);
 }

@@ -26,14 +26,17 @@ export function attention(qkv_N3H: tf.Tensor, options: AttentionOptions): tf.Ten
   const { scoreBias } = options;
   return differentiable([qkv_N3H], (save) => {
     if (hasKernel(KERNELS.attention)) {
-      const optional = scoreBias === undefined ? {} : { scoreBias };
-      const inputs = { qkv: qkv_N3H, ...optional, ...seedOf(options) };
+      const optional = {
+        ...(scoreBias === undefined ? {} : { scoreBias }),
+        ...(options.dropout === undefined ? {} : { seed: options.dropout.seed }),
+      };
+      const inputs = { qkv: qkv_N3H, ...optional };
       const [context_NH, probs_BALL] = runKernel(KERNELS.attention, inputs, attributesOf(options));
-      save([qkv_N3H, probs_BALL!]);
+      save([qkv_N3H, probs_BALL!, ...seedsOf(options)]);
       return {
         value: context_NH as tf.Tensor2D,
-        gradient: (dContext, [qkv, probs]) => {
-          const saved = { dContext, qkv: qkv!, probs: probs!, ...seedOf(options) };
+        gradient: (dContext, [qkv, probs, seed]) => {
+          const saved = { dContext, qkv: qkv!, probs: probs!, ...(seed === undefined ? {} : { seed }) };
           return runKernel(KERNELS.attentionGradient, saved, attributesOf(options));
         },
       };
@@ -42,10 +45,13 @@ export function attention(qkv_N3H: tf.Tensor, options: AttentionOptions): tf.Ten
     const scores_BALL = tf.mul(tf.matMul(query, key, false, true), scale);
     const probs_BALL = tf.softmax(scoreBias === undefined ? scores_BALL : tf.add(scores_BALL, scoreBias));
     const context_BALD = tf.matMul(applyDropout(probs_BALL, options.dropout), value);
-    save([qkv_N3H, probs_BALL]);
+    save([qkv_N3H, probs_BALL, ...seedsOf(options)]);
     return {
       value: joinHeads(context_BALD, options),
-      gradient: (dy, [qkv, probs]) => [attentionGradient(dy, qkv!, probs!, options)],
+      gradient: (dy, [qkv, probs, seed]) => {
+        const source = seed === undefined ? undefined : { ...options.dropout!, seed };
+        return [attentionGradient(dy, qkv!, probs!, { ...options, dropout: source })];
+      },
     };
   });
 }
@@ -77,8 +83,9 @@ function attentionGradient(
   ]);
 }
 
-function seedOf({ dropout }: AttentionOptions): Readonly<Record<string, tf.Tensor>> {
-  return dropout === undefined ? {} : { seed: dropout.seed };
+/** The seed of dropout, if there is one, among tensors to save. */
+function seedsOf({ dropout }: AttentionOptions): tf.Tensor[] {
+  return dropout === undefined ? [] : [dropout.seed];
 }
 
 function attributesOf({ batchSize, maxSeqLen, numHeads, dropout }: AttentionOptions) {

@@ -15,8 +15,8 @@ import { KERNELS, runKernel } from './kernel.ts';
  *   logit is the label's; only the first has a gradient
  */
 export function tiedCrossEntropy(
-  x_MH: tf.Tensor,
-  words_VH: tf.Tensor,
+  x_MH: tf.Tensor2D,
+  words_VH: tf.Tensor2D,
   bias_V: tf.Tensor,
   labels_M: tf.Tensor1D,
   weights_M: tf.Tensor1D,
@@ -27,15 +27,15 @@ export function tiedCrossEntropy(
       logits: logits_MV,
       labels: labels_M,
     });
-    save([x_MH, words_VH, dLogits_MV!]);
+    save([x_MH, words_VH, dLogits_MV!, weights_M]);
     const counted_M = tf.cast(tf.greater(weights_M, 0), 'float32');
     return {
       value: tf.stack([
         tf.sum(tf.mul(losses_M!, weights_M)),
         tf.sum(tf.mul(hits_M!, counted_M)),
       ]) as tf.Tensor1D,
-      gradient: (dy_2, [x, words, dLogits]) => {
-        const factor_M1 = tf.reshape(tf.mul(weights_M, tf.slice(dy_2, 0, 1)), [-1, 1]);
+      gradient: (dy_2, [x, words, dLogits, weights]) => {
+        const factor_M1 = tf.reshape(tf.mul(weights!, tf.slice(dy_2, 0, 1)), [-1, 1]);
         const weighted_MV = tf.mul(dLogits!, factor_M1);
         return [
           tf.matMul(weighted_MV, words!),
@@ -48,6 +48,6 @@ export function tiedCrossEntropy(
 }
 
 /** Logits of the tied projection, x·Eᵀ + b: [M, V]. */
-export function tiedLogits(x_MH: tf.Tensor, words_VH: tf.Tensor, bias_V: tf.Tensor): tf.Tensor {
-  return tf.add(tf.matMul(x_MH, words_VH, false, true), bias_V);
+export function tiedLogits(x_MH: tf.Tensor2D, words_VH: tf.Tensor2D, bias_V: tf.Tensor): tf.Tensor {
+  return tf.fused.matMul({ a: x_MH, b: words_VH, transposeB: true, bias: bias_V });
 }

@@ -12,8 +12,8 @@ export interface Differentiable<T extends tf.Tensor> {
 }
 
 /**
- * `tf.customGrad` with types: an operation whose gradient is given in closed form. Tensors that `gradient` needs
- * go through `save`; tensors without gradient (indices, seeds) may also be captured when they outlive the step.
+ * `tf.customGrad` with types: an operation whose gradient is given in closed form. Every tensor that `gradient` needs goes
+ * through `save`, indices and seeds too: what is merely captured may be gone when the backward pass runs.
  * @param inputs tensors that receive gradients
  */
 export function differentiable<T extends tf.Tensor>(

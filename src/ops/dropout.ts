@@ -19,10 +19,13 @@ export interface DropoutSource {
  */
 export function dropout<T extends tf.Tensor>(x: T, source: DropoutSource | undefined): T {
   if (source === undefined || source.rate === 0) return x;
-  return differentiable<T>([x], () => ({
-    value: applyDropout(x, source),
-    gradient: (dy) => [applyDropout(dy, source)],
-  }));
+  return differentiable<T>([x], (save) => {
+    save([source.seed]);
+    return {
+      value: applyDropout(x, source),
+      gradient: (dy, [seed]) => [applyDropout(dy, { ...source, seed: seed! })],
+    };
+  });
 }
 
 /** Dropout outside the tape, for operations with a gradient of their own. */

@@ -10,10 +10,13 @@ import { differentiable } from './differentiable.ts';
  */
 export function embeddingLookup(table_VH: tf.Tensor2D, ids_N: tf.Tensor, paddingId?: number): tf.Tensor2D {
   const [numRows] = table_VH.shape;
-  return differentiable([table_VH], () => ({
-    value: tf.gather<tf.Tensor2D>(table_VH, ids_N),
-    gradient: (dy_NH) => [tf.unsortedSegmentSum(dy_NH, segments(ids_N, paddingId), numRows)],
-  }));
+  return differentiable([table_VH], (save) => {
+    save([ids_N]);
+    return {
+      value: tf.gather<tf.Tensor2D>(table_VH, ids_N),
+      gradient: (dy_NH, [ids]) => [tf.unsortedSegmentSum(dy_NH, segments(ids!, paddingId), numRows)],
+    };
+  });
 }
 
 /** UnsortedSegmentSum leaves negative segments out. */
@@ -31,25 +34,4 @@ function segments(ids_N: tf.Tensor, paddingId: number | undefined): tf.Tensor1D 
  */
 export function gatherRows(x_NH: tf.Tensor2D, rows_M: tf.Tensor): tf.Tensor2D {
   return embeddingLookup(x_NH, rows_M);
-}
-
-/**
- * The first rows of a table, repeated for each row of the batch.
- * @param table_PH [P, H]
- * @returns [B * L, H]
- */
-export function repeatRows(table_PH: tf.Tensor2D, numRows: number, batchSize: number): tf.Tensor2D {
-  const [tableRows, width] = table_PH.shape;
-  return differentiable([table_PH], () => ({
-    value: tf.tile(tf.slice(table_PH, [0, 0], [numRows, width]), [batchSize, 1]),
-    gradient: (dy_NH) => {
-      const dRows = tf.sum(tf.reshape(dy_NH, [batchSize, numRows, width]), 0);
-      return [
-        tf.pad(dRows, [
-          [0, tableRows - numRows],
-          [0, 0],
-        ]),
-      ];
-    },
-  }));
 }

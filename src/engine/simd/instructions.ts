@@ -52,7 +52,7 @@ export const f64 = {
 export const v128 = {
   load: (address: I32, offset = 0): V128 => memory(address, 0, offset),
   /** One float32 in all four lanes. */
-  loadSplat: (address: I32): V128 => memory(address, 9, 0),
+  loadSplat: (address: I32, offset = 0): V128 => memory(address, 9, offset),
   /** One float32 in the first lane, zeros in the others. */
   loadFirst: (address: I32): V128 => memory(address, 92, 0),
   store: (address: I32, value: V128, offset = 0): Statement => [

@@ -19,7 +19,7 @@ const fourLanes: Lanes = {
 };
 const firstLane: Lanes = {
   load: v128.loadFirst,
-  loadRepeated: v128.loadSplat,
+  loadRepeated: (address) => v128.loadSplat(address),
   store: v128.storeFirst,
   only: (value) => v128.and(value, v128.const([0xffffffff, 0, 0, 0])),
 };

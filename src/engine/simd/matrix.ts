@@ -1,17 +1,18 @@
 import { defineFunction, type FunctionBuilder, type I32, type Local } from './assembler.ts';
 import { transpose4 } from './elementwise.ts';
 import { f32, f32x4, i32, v128 } from './instructions.ts';
-import { bytes, constant } from './lanes.ts';
+import { bytes, constant, forEachLane } from './lanes.ts';
 
 /** How many columns of the product a tile covers: two vectors, one, or a single element. */
 interface TileWidth {
   readonly columns: number;
   load(address: I32): Local<'v128'>[];
-  store(address: I32, sums: readonly Local<'v128'>[]): void;
+  /** Adds to what is there. */
+  add(address: I32, sums: readonly Local<'v128'>[]): void;
 }
 
 /**
- * multiply(a, a's row step, a's column step, b, b's row step, c, c's row step, rows, columns, inner size): C = A·B, all
+ * multiply(a, a's row step, a's column step, b, b's row step, c, c's row step, rows, columns, inner size): C += A·B, all
  * steps in bytes. A may be walked in any direction, so that Aᵀ·B needs no transposed copy; rows of B and C are
  * contiguous. Tiles of 4 × 8 stay in registers.
  */
@@ -37,6 +38,7 @@ export const multiply = defineFunction(
           );
           const bPointer = f.let(i32.add(b, bytes(column)));
           const numVectors = Math.ceil(width.columns / 4);
+          const cPointer = f.let(i32.add(cStrip, bytes(column)));
           const sums = aPointers.map(() => Array.from({ length: numVectors }, () => f.let(constant(0))));
           f.set(innerIndex, i32.const(0));
           f.while(innerIndex, innerSize, 1, () => {
@@ -51,9 +53,8 @@ export const multiply = defineFunction(
             }
             f.advance(bPointer, bRow);
           });
-          const cPointer = f.let(i32.add(cStrip, bytes(column)));
           for (const rowSums of sums) {
-            width.store(cPointer, rowSums);
+            width.add(cPointer, rowSums);
             f.advance(cPointer, cRow);
           }
         });
@@ -70,28 +71,92 @@ export const multiply = defineFunction(
   },
 );
 
+/** Rows and columns of the tile of `multiplyStrips`. */
+export const STRIP_ROWS = 4;
+export const PANEL_COLUMNS = 8;
+
+/**
+ * multiplyStrips(a, b, c, c's row step in bytes, strips, inner size): C += A·B for 4 · strips rows and 8 columns. A holds
+ * for each strip the inner size times 4 values, one of each row; B holds the inner size times 8 values.
+ */
+export const multiplyStrips = defineFunction(
+  'multiplyStrips',
+  ['i32', 'i32', 'i32', 'i32', 'i32', 'i32'],
+  (f, [a, b, c, cRow, numStrips, innerSize]) => {
+    const strip = f.let(i32.const(0));
+    const aPointer = f.let(a);
+    const cPointer = f.let(c);
+    const bEnd = f.let(i32.add(b, i32.mul(innerSize, i32.const(4 * PANEL_COLUMNS))));
+    f.while(strip, numStrips, 1, () => {
+      const rowPointers: Local<'i32'>[] = [];
+      const sums: (readonly [Local<'v128'>, Local<'v128'>])[] = [];
+      for (let i = 0; i < STRIP_ROWS; i += 1) {
+        const pointer = f.let(cPointer);
+        rowPointers.push(pointer);
+        sums.push([f.let(v128.load(pointer)), f.let(v128.load(pointer, 16))]);
+        f.advance(cPointer, cRow);
+      }
+      const bPointer = f.let(b);
+      f.while(bPointer, bEnd, 4 * PANEL_COLUMNS, () => {
+        const left = f.let(v128.load(bPointer));
+        const right = f.let(v128.load(bPointer, 16));
+        for (const [i, [leftSum, rightSum]] of sums.entries()) {
+          const value = f.let(v128.loadSplat(aPointer, 4 * i));
+          f.set(leftSum, f32x4.add(leftSum, f32x4.mul(value, left)));
+          f.set(rightSum, f32x4.add(rightSum, f32x4.mul(value, right)));
+        }
+        f.advance(aPointer, i32.const(4 * STRIP_ROWS));
+      });
+      for (const [i, [leftSum, rightSum]] of sums.entries()) {
+        f.emit(v128.store(rowPointers[i]!, leftSum));
+        f.emit(v128.store(rowPointers[i]!, rightSum, 16));
+      }
+    });
+    return undefined;
+  },
+);
+
+/** copyRows(x, x's row step, y, y's row step, rows, columns), steps in bytes */
+export const copyRows = defineFunction(
+  'copyRows',
+  ['i32', 'i32', 'i32', 'i32', 'i32', 'i32'],
+  (f, [x, xRow, y, yRow, numRows, numColumns]) => {
+    const row = f.let(i32.const(0));
+    const source = f.let(x);
+    const target = f.let(y);
+    f.while(row, numRows, 1, () => {
+      forEachLane(f, numColumns, (lanes, offset) => {
+        f.emit(lanes.store(i32.add(target, offset), lanes.load(i32.add(source, offset))));
+      });
+      f.advance(source, xRow);
+      f.advance(target, yRow);
+    });
+    return undefined;
+  },
+);
+
 function tileWidths(f: FunctionBuilder): readonly TileWidth[] {
   return [
     {
       columns: 8,
       load: (address) => [f.let(v128.load(address)), f.let(v128.load(address, 16))],
-      store: (address, [first, second]) => {
-        f.emit(v128.store(address, first!));
-        f.emit(v128.store(address, second!, 16));
+      add: (address, [first, second]) => {
+        f.emit(v128.store(address, f32x4.add(v128.load(address), first!)));
+        f.emit(v128.store(address, f32x4.add(v128.load(address, 16), second!), 16));
       },
     },
     {
       columns: 4,
       load: (address) => [f.let(v128.load(address))],
-      store: (address, [only]) => {
-        f.emit(v128.store(address, only!));
+      add: (address, [only]) => {
+        f.emit(v128.store(address, f32x4.add(v128.load(address), only!)));
       },
     },
     {
       columns: 1,
       load: (address) => [f.let(v128.loadFirst(address))],
-      store: (address, [only]) => {
-        f.emit(v128.storeFirst(address, only!));
+      add: (address, [only]) => {
+        f.emit(v128.storeFirst(address, f32x4.add(v128.loadFirst(address), only!)));
       },
     },
   ];

@@ -1,13 +1,14 @@
 import { assemble } from './assembler.ts';
 import { adamW, addTo, dropout, gelu, geluGradient, scale, sumOfSquares } from './elementwise.ts';
 import { layerNorm, layerNormGradient } from './layer-norm.ts';
-import { multiply, transpose } from './matrix.ts';
+import { copyRows, multiply, multiplyStrips, transpose } from './matrix.ts';
 import { columnSums, exponentials, rowMax, softmaxGradientRows, softmaxRows } from './rows.ts';
 
 const functions = [
   adamW,
   addTo,
   columnSums,
+  copyRows,
   dropout,
   exponentials,
   gelu,
@@ -15,6 +16,7 @@ const functions = [
   layerNorm,
   layerNormGradient,
   multiply,
+  multiplyStrips,
   rowMax,
   scale,
   softmaxGradientRows,

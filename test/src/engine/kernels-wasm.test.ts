@@ -1,0 +1,184 @@
+import * as tf from '@tensorflow/tfjs-core';
+import { beforeAll, describe, expect, it } from 'vitest';
+import { Random } from '../../../pipeline/index.ts';
+import { openBackend } from '../../../src/engine/backend.ts';
+import { signed, unsigned } from '../../../src/engine/simd/assembler.ts';
+import { gelu } from '../../../src/ops/gelu.ts';
+import { KERNELS, runKernelOnce } from '../../../src/ops/kernel.ts';
+
+const random = new Random(5);
+const values = (...shape: number[]) =>
+  Float32Array.from({ length: shape.reduce((product, size) => product * size, 1) }, () => random.normal());
+
+/** Product in double precision. */
+function product(a: Float32Array, b: Float32Array, rows: number, inner: number, columns: number): number[] {
+  return Array.from({ length: rows * columns }, (_, i) => {
+    const [row, column] = [Math.floor(i / columns), i % columns];
+    let sum = 0;
+    for (let k = 0; k < inner; k += 1) sum += a[row * inner + k]! * b[k * columns + column]!;
+    return sum;
+  });
+}
+
+function transposed(x: Float32Array, rows: number, columns: number): Float32Array {
+  return x.map((_, i) => x[(i % rows) * columns + Math.floor(i / rows)]!);
+}
+
+function expectClose(actual: ArrayLike<number>, expected: ArrayLike<number>, tolerance: number): void {
+  expect(actual.length).toBe(expected.length);
+  for (let i = 0; i < expected.length; i += 1) {
+    const allowed = tolerance * (1 + Math.abs(expected[i]!));
+    if (!(Math.abs(actual[i]! - expected[i]!) <= allowed)) {
+      expect.fail(`element ${i} is ${actual[i]!}, expected ${expected[i]!}`);
+    }
+  }
+}
+
+describe('vector kernels of the WebAssembly backend', () => {
+  beforeAll(async () => {
+    await openBackend('wasm');
+  });
+
+  describe.each([
+    [false, false],
+    [true, false],
+    [false, true],
+    [true, true],
+  ])('matrix product, transposed %s and %s', (transposeA, transposeB) => {
+    // Below, at and beyond tiles (4 × 8), blocks (256 rows, 256 inner) and vectors.
+    it.each([
+      [1, 1, 1],
+      [3, 5, 7],
+      [4, 256, 8],
+      [5, 257, 9],
+      [257, 3, 12],
+      [261, 300, 19],
+      [8, 600, 16],
+    ])('of %i × %i × %i', (rows, inner, columns) => {
+      tf.tidy(() => {
+        const [a, b] = [values(rows, inner), values(inner, columns)];
+        const left = transposeA
+          ? tf.tensor2d(transposed(a, rows, inner), [inner, rows])
+          : tf.tensor2d(a, [rows, inner]);
+        const right = transposeB
+          ? tf.tensor2d(transposed(b, inner, columns), [columns, inner])
+          : tf.tensor2d(b, [inner, columns]);
+        const actual = tf.matMul(left, right, transposeA, transposeB);
+        expect(actual.shape).toEqual([rows, columns]);
+        expectClose(actual.dataSync(), product(a, b, rows, inner, columns), 3e-5);
+
+        const bias = values(columns);
+        const shifted = tf.fused.matMul({
+          a: left,
+          b: right,
+          transposeA,
+          transposeB,
+          bias: tf.tensor1d(bias),
+        });
+        const expected = product(a, b, rows, inner, columns).map((value, i) => value + bias[i % columns]!);
+        expectClose(shifted.dataSync(), expected, 3e-5);
+      });
+    });
+
+    it('of batches', () => {
+      tf.tidy(() => {
+        const [batch, rows, inner, columns] = [6, 5, 9, 11];
+        const pairs = Array.from(
+          { length: batch },
+          () => [values(rows, inner), values(inner, columns)] as const,
+        );
+        const lefts = pairs.map(([a]) => [...(transposeA ? transposed(a, rows, inner) : a)]).flat();
+        const rights = pairs.map(([, b]) => [...(transposeB ? transposed(b, inner, columns) : b)]).flat();
+        const actual = tf.matMul(
+          tf.tensor4d(lefts, transposeA ? [2, 3, inner, rows] : [2, 3, rows, inner]),
+          tf.tensor4d(rights, transposeB ? [2, 3, columns, inner] : [2, 3, inner, columns]),
+          transposeA,
+          transposeB,
+        );
+        expect(actual.shape).toEqual([2, 3, rows, columns]);
+        expectClose(
+          actual.dataSync(),
+          pairs.flatMap(([a, b]) => product(a, b, rows, inner, columns)),
+          1e-5,
+        );
+      });
+    });
+  });
+
+  it('computes GELU as well as float32 can', () => {
+    tf.tidy(() => {
+      const points = Float32Array.from({ length: 4001 }, (_, i) => (i - 2000) / 200);
+      const expected = points.map((x) => 0.5 * x * (1 + errorFunction(x * Math.SQRT1_2)));
+      expectClose(gelu(tf.tensor1d(points)).dataSync(), expected, 2e-6);
+    });
+  });
+
+  it('adds squares up in double precision', () => {
+    tf.tidy(() => {
+      const size = 3_000_001;
+      const sum = runKernelOnce(KERNELS.sumOfSquares, { x: tf.fill([size], 0.1) }).dataSync()[0]!;
+      expect(sum / (size * Math.fround(0.1) ** 2)).toBeCloseTo(1, 6);
+    });
+  });
+
+  it('adds segments up and leaves negative ones out', () => {
+    tf.tidy(() => {
+      const x = tf.tensor2d([
+        [1, 2],
+        [3, 4],
+        [5, 6],
+        [7, 8],
+      ]);
+      const sums = tf.unsortedSegmentSum(x, tf.tensor1d([2, 0, 2, -1], 'int32'), 4);
+      expect([...sums.dataSync()]).toEqual([3, 4, 0, 0, 6, 8, 0, 0]);
+      expect(() => tf.unsortedSegmentSum(x, tf.tensor1d([0, 0, 0, 9], 'int32'), 4)).toThrow(/segment 9/);
+    });
+  });
+
+  it('shares the data of a clone and frees it with the last one', () => {
+    const original = tf.tensor1d([1, 2, 3]);
+    const clone = tf.clone(original);
+    original.dispose();
+    expect([...clone.dataSync()]).toEqual([1, 2, 3]);
+    const { numDataBuffers } = tf.memory();
+    clone.dispose();
+    expect(tf.memory().numDataBuffers).toBe(numDataBuffers - 1);
+  });
+});
+
+describe('LEB128', () => {
+  it.each([
+    [0, [0]],
+    [127, [0x7f]],
+    [128, [0x80, 1]],
+    [624_485, [0xe5, 0x8e, 0x26]],
+  ])('of %i unsigned', (value, bytes) => {
+    expect(unsigned(value)).toEqual(bytes);
+  });
+  it.each([
+    [0, [0]],
+    [63, [0x3f]],
+    [64, [0xc0, 0]],
+    [-1, [0x7f]],
+    [-123_456, [0xc0, 0xbb, 0x78]],
+  ])('of %i signed', (value, bytes) => {
+    expect(signed(value)).toEqual(bytes);
+  });
+});
+
+/** erf by its series, and by the continued fraction of erfc where the series cancels (Abramowitz, Stegun 7.1.5, 7.1.14). */
+function errorFunction(x: number): number {
+  const size = Math.abs(x);
+  if (size < 3) {
+    let term = size;
+    let sum = size;
+    for (let n = 1; n < 80; n += 1) {
+      term *= -(size * size) / n;
+      sum += term / (2 * n + 1);
+    }
+    return (Math.sign(x) * 2 * sum) / Math.sqrt(Math.PI);
+  }
+  let fraction = 0;
+  for (let n = 60; n >= 1; n -= 1) fraction = n / 2 / (size + fraction);
+  return Math.sign(x) * (1 - Math.exp(-size * size) / Math.sqrt(Math.PI) / (size + fraction));
+}
