@@ -48,6 +48,7 @@ export async function diagnose(options: DiagnosisOptions): Promise<Diagnosis> {
   ]);
   const [npm, disk, gpu, compiler, python] = tools;
   const machine = [nodeFinding(options), npm, processorFinding(), memoryFinding(), disk, gpu];
+  if (gpu.state === 'ok' && !backends.usesGpu) machine.push(idleGpu);
   const findings = [...machine, ...backends.findings, compiler, python, ...hubFindings(options.env)];
   return { findings, backend: backends.chosen };
 }
@@ -121,16 +122,29 @@ async function gpuFinding(run: RunOptions): Promise<Finding> {
   return { topic: 'GPU', state: 'optional', text: `no NVIDIA GPU is seen (${why})` };
 }
 
-async function backendFindings(
-  { root }: DiagnosisOptions,
-  run: RunOptions,
-): Promise<{ readonly findings: readonly Finding[]; readonly chosen: Diagnosis['backend'] }> {
+const idleGpu: Finding = {
+  topic: 'GPU',
+  state: 'optional',
+  text: 'no TensorFlow here computes on it',
+  advice:
+    'npm run setup:tensorflow -- --gpu; where that one leaves it alone, TF_CPP_MIN_LOG_LEVEL=0 npm run train says why',
+};
+
+interface BackendFindings {
+  readonly findings: readonly Finding[];
+  readonly chosen: Diagnosis['backend'];
+  readonly usesGpu: boolean;
+}
+
+async function backendFindings({ root }: DiagnosisOptions, run: RunOptions): Promise<BackendFindings> {
   const { candidates, absent } = findNativeTensorFlow(root);
   const findings: Finding[] = [];
   let hasTensorFlow = false;
+  let usesGpu = false;
   for (const candidate of candidates) {
     const probe = await probeBackend(candidate, run);
     hasTensorFlow ||= probe.works;
+    usesGpu ||= probe.works && probe.device === 'GPU';
     const place = relative(root, candidate.bindingFile);
     findings.push(probeFinding('TensorFlow', probe, place, 'npm run setup:tensorflow -- --force'));
   }
@@ -140,7 +154,7 @@ async function backendFindings(
   }
   const wasm = await probeBackend('wasm', run);
   findings.push(probeFinding('WebAssembly', wasm, '@tensorflow/tfjs-backend-wasm', 'npm ci'));
-  return { findings, chosen: hasTensorFlow ? 'tensorflow' : wasm.works ? 'wasm' : undefined };
+  return { findings, chosen: hasTensorFlow ? 'tensorflow' : wasm.works ? 'wasm' : undefined, usesGpu };
 }
 
 function probeFinding(topic: string, probe: ProbeResult, place: string, advice: string): Finding {

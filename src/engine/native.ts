@@ -1,6 +1,6 @@
 import { existsSync, readdirSync, readFileSync, realpathSync } from 'node:fs';
 import { createRequire } from 'node:module';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import util from 'node:util';
 import type { KernelBackend } from '@tensorflow/tfjs-core';
@@ -35,6 +35,14 @@ export interface NativeTensorFlow {
   readonly version: string;
   readonly device: 'CPU' | 'GPU';
   readonly createBackend: () => KernelBackend;
+}
+
+/** N-API module beside the binding that silences standard error; made by setup:tensorflow, absent elsewhere. */
+export const quietName = 'quiet.node';
+
+interface Quiet {
+  mute(): void;
+  unmute(): void;
 }
 
 /** The part of the N-API module that is used here. */
@@ -113,12 +121,14 @@ function bindingOf(packageFolder: string): string | undefined {
  * @throws TacoError `backend` when the library, its binding or its kernels cannot be loaded
  */
 export function loadNativeTensorFlow(candidate: NativeCandidate): NativeTensorFlow {
+  // Whoever asks for TensorFlow's log gets all of it.
+  const isChatty = process.env.TF_CPP_MIN_LOG_LEVEL !== undefined;
   prepareEnvironment();
   restoreRemovedUtil();
   const requireFrom = createRequire(join(candidate.packageFolder, 'package.json'));
   try {
     requireSameCore(requireFrom, candidate);
-    const binding = requireFrom(candidate.bindingFile) as Binding;
+    const binding = requireBinding(requireFrom, candidate.bindingFile, isChatty);
     const { NodeJSKernelBackend } = requireFrom('./dist/nodejs_kernel_backend.js') as {
       readonly NodeJSKernelBackend: BackendClass;
     };
@@ -138,6 +148,19 @@ export function loadNativeTensorFlow(candidate: NativeCandidate): NativeTensorFl
       path: candidate.packageFolder,
       cause: error,
     });
+  }
+}
+
+/** TensorFlow 2.1x greets on standard error while it is loaded, before it has read its log level. */
+function requireBinding(requireFrom: NodeJS.Require, file: string, isChatty: boolean): Binding {
+  const quietFile = join(dirname(file), quietName);
+  if (isChatty || !existsSync(quietFile)) return requireFrom(file) as Binding;
+  const quiet = requireFrom(quietFile) as Quiet;
+  quiet.mute();
+  try {
+    return requireFrom(file) as Binding;
+  } finally {
+    quiet.unmute();
   }
 }
 

@@ -10,6 +10,7 @@ import { copyFromPackage, type PackageFiles } from './npm-files.ts';
  *     build.json                            what it is; written last
  *     tensorflow/libtensorflow*.so.2        the library, and the binding that finds it beside itself
  *     tensorflow/tfjs_binding.node
+ *     tensorflow/quiet.node                 silences TensorFlow while it is loaded
  *     nvidia/…                              CUDA, where the pip package's library looks for it
  *     node_modules/@tensorflow/tfjs-node    the npm package's JavaScript
  *     node_modules/@tensorflow/tfjs         hands on the project's own tfjs-core

@@ -29,7 +29,8 @@ export async function probeBackend(
   const result = await runProcess(
     process.execPath,
     ['--import', import.meta.resolve('tsx'), worker, ...what],
-    options,
+    // A log level that is set keeps standard error open while the library is loaded: it may say why it crashes.
+    { ...options, env: { TF_CPP_MIN_LOG_LEVEL: '2', ...(options.env ?? process.env) } },
   );
   const report = result.stdout.split('\n').find((line) => line.startsWith(reportMark));
   if (result.ok && report !== undefined) {

@@ -1,8 +1,8 @@
 import { existsSync } from 'node:fs';
 import { mkdir, readdir, rename, rm, statfs } from 'node:fs/promises';
-import { basename, join, resolve } from 'node:path';
+import { basename, dirname, join, resolve } from 'node:path';
 import { messageOf, TacoError } from '../../../pipeline/index.ts';
-import { candidateOfBuild } from '../native.ts';
+import { candidateOfBuild, quietName } from '../native.ts';
 import { bindingFile, placeLibrary, placePackages, writeRecord } from './assemble.ts';
 import { type Build, type BuildRecord, listBuilds } from './build-record.ts';
 import { openLibrary, requireGiven, type TensorFlowLibrary } from './library.ts';
@@ -11,7 +11,7 @@ import { type PackageFiles, packageFiles } from './npm-files.ts';
 import { libraryFromPip, pipPackage, pipVersion } from './pip.ts';
 import { probeBackend } from './probe.ts';
 import { type RunOptions, runProcess } from './run-process.ts';
-import { compileBinding, findCompiler, findPip, nodeHeaders } from './toolchain.ts';
+import { compileBinding, compileQuiet, findCompiler, findPip, nodeHeaders } from './toolchain.ts';
 
 export interface SetupOptions {
   /** Checkout to set TensorFlow up for. */
@@ -183,6 +183,7 @@ async function compileFor(library: TensorFlowLibrary, context: Context): Promise
     join(build, bindingFile),
     run,
   );
+  await compileQuiet(compiler, nodeIncludeFolder, join(build, dirname(bindingFile), quietName), run);
   await placePackages(tfjsNode, protobuf, build);
   return {
     packageName: tfjsNode.name,

@@ -1,5 +1,6 @@
 import { existsSync } from 'node:fs';
 import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { TacoError } from '../../../pipeline/index.ts';
 import { complaintOf, type RunOptions, runProcess } from './run-process.ts';
 
@@ -71,7 +72,7 @@ export interface BindingSources {
 }
 
 /**
- * Compiles the N-API module.
+ * Compiles the npm package's N-API module.
  * @throws TacoError `backend` with the compiler's first complaint
  */
 export async function compileBinding(
@@ -80,27 +81,43 @@ export async function compileBinding(
   output: string,
   options: RunOptions,
 ): Promise<void> {
-  const isMac = process.platform === 'darwin';
-  const result = await runProcess(
-    compiler.command,
+  const files = ['tfjs_backend.cc', 'tfjs_binding.cc'].map((name) => join(sources.bindingFolder, name));
+  const rpath = process.platform === 'darwin' ? '-Wl,-rpath,@loader_path' : '-Wl,-rpath,$ORIGIN';
+  await compileModule(
+    compiler,
     [
-      '-std=c++17',
-      '-O2',
-      '-fPIC',
-      '-DNAPI_VERSION=8',
-      ...(isMac ? ['-bundle', '-undefined', 'dynamic_lookup'] : ['-shared']),
       `-I${sources.nodeIncludeFolder}`,
       `-I${sources.tensorflowIncludeFolder}`,
       `-I${sources.bindingFolder}`,
-      join(sources.bindingFolder, 'tfjs_backend.cc'),
-      join(sources.bindingFolder, 'tfjs_binding.cc'),
-      '-o',
-      output,
+      ...files,
       ...sources.libraries,
-      isMac ? '-Wl,-rpath,@loader_path' : '-Wl,-rpath,$ORIGIN',
+      rpath,
     ],
+    output,
     options,
   );
+}
+
+/** Compiles quiet.cc, which silences TensorFlow while it is loaded. */
+export async function compileQuiet(
+  compiler: Tool,
+  nodeIncludeFolder: string,
+  output: string,
+  options: RunOptions,
+): Promise<void> {
+  const source = fileURLToPath(new URL('./quiet.cc', import.meta.url));
+  await compileModule(compiler, [`-I${nodeIncludeFolder}`, source], output, options);
+}
+
+async function compileModule(
+  compiler: Tool,
+  inputs: readonly string[],
+  output: string,
+  options: RunOptions,
+): Promise<void> {
+  const kind = process.platform === 'darwin' ? ['-bundle', '-undefined', 'dynamic_lookup'] : ['-shared'];
+  const flags = ['-std=c++17', '-O2', '-fPIC', '-DNAPI_VERSION=8', ...kind];
+  const result = await runProcess(compiler.command, [...flags, ...inputs, '-o', output], options);
   if (result.ok) return;
   throw new TacoError(`${compiler.command} does not compile the binding: ${complaintOf(result)}`, {
     code: 'backend',

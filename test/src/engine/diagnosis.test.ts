@@ -1,4 +1,4 @@
-import { mkdir, writeFile } from 'node:fs/promises';
+import { chmod, mkdir, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { type Diagnosis, diagnose, type Finding, formatDiagnosis } from '../../../src/engine/diagnosis.ts';
@@ -32,6 +32,24 @@ describe('diagnose', () => {
     expect(report).toContain('http://localhost:1');
     expect(report).not.toContain('secret');
     expect(report).toMatch(/Training is possible; --backend auto takes wasm\.$/);
+  });
+
+  it.skipIf(process.platform === 'win32')('tells of a GPU that no TensorFlow uses', async () => {
+    const root = await temporaryFolder();
+    const program = join(root, 'nvidia-smi');
+    await writeFile(program, '#!/bin/sh\necho "NVIDIA H100, 81559 MiB, 550.54"\n');
+    await chmod(program, 0o755);
+    const { findings } = await diagnose({
+      root,
+      env: { PATH: root },
+      nodeVersion: '22.0.0',
+      minNodeVersion: '20.19.0',
+    });
+    const gpu = findings.filter(({ topic }) => topic === 'GPU');
+    expect(gpu).toMatchObject([
+      { state: 'ok', text: 'NVIDIA H100, 81559 MiB, 550.54' },
+      { state: 'optional', advice: expect.stringContaining('setup:tensorflow -- --gpu') as string },
+    ]);
   });
 
   it('outlives a native library that does not load, and names it', async () => {

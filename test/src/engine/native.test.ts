@@ -1,14 +1,24 @@
-import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import util from 'node:util';
 import { describe, expect, it } from 'vitest';
 import { openBackend } from '../../../src/engine/backend.ts';
-import { findNativeTensorFlow, loadNativeTensorFlow, projectRoot } from '../../../src/engine/native.ts';
+import {
+  findNativeTensorFlow,
+  loadNativeTensorFlow,
+  projectRoot,
+  quietName,
+} from '../../../src/engine/native.ts';
 import type { BuildRecord } from '../../../src/engine/setup/build-record.ts';
+import { runProcess } from '../../../src/engine/setup/run-process.ts';
 import { hasTensorFlow } from '../../support/backends.ts';
 import { temporaryFolder } from '../../support/folders.ts';
 
 const gpuPackage = '@tensorflow/tfjs-node-gpu';
+
+const hasQuiet = findNativeTensorFlow().candidates.some(({ bindingFile }) =>
+  existsSync(join(dirname(bindingFile), quietName)),
+);
 
 function put(path: string, text = ''): void {
   mkdirSync(dirname(path), { recursive: true });
@@ -146,6 +156,20 @@ describe('openBackend', () => {
     expect(process.listenerCount('uncaughtException')).toBe(handlers);
     expect(await openBackend('auto', { root })).toBe(backend);
   });
+
+  it.skipIf(!hasQuiet)(
+    'loads TensorFlow without a word on standard error, which works afterwards (skipped without a build)',
+    async () => {
+      const script = `import { openBackend } from ${JSON.stringify(new URL('../../../src/engine/backend.ts', import.meta.url).href)};
+        await openBackend('tensorflow');
+        console.error('afterwards');`;
+      const env = { ...process.env };
+      delete env.TF_CPP_MIN_LOG_LEVEL;
+      const args = ['--import', import.meta.resolve('tsx'), '--input-type=module', '--eval', script];
+      const result = await runProcess(process.execPath, args, { env });
+      expect(result).toMatchObject({ ok: true, stderr: 'afterwards\n' });
+    },
+  );
 
   it.skipIf(!hasTensorFlow)('changes to TensorFlow and back (skipped without TensorFlow)', async () => {
     const native = await openBackend('tensorflow');
