@@ -205,11 +205,20 @@ export async function runCommand<const Flags extends Readonly<Record<string, Fla
     await main({ flags: parsed.flags, positionals: parsed.positionals, signal: abort.signal });
     if (interruptedBy !== undefined) process.exitCode = EXIT_STATUS[interruptedBy];
   } catch (error) {
-    process.exitCode = reportFailure(error);
+    if (interruptedBy !== undefined && isAbort(error)) process.exitCode = EXIT_STATUS[interruptedBy];
+    else process.exitCode = reportFailure(error);
   } finally {
     process.off('SIGINT', onSignal);
     process.off('SIGTERM', onSignal);
   }
+}
+
+/** Whether an error only says that the user's interruption arrived: nothing to report. */
+function isAbort(error: unknown): boolean {
+  for (let cause = error; cause instanceof Error; cause = cause.cause) {
+    if (cause.name === 'AbortError') return true;
+  }
+  return false;
 }
 
 function reportFailure(error: unknown): number {
