@@ -1,4 +1,4 @@
-import { type Observable, of, Subject, tap, throwError } from 'rxjs';
+import { type Observable, of, Subject, throwError } from 'rxjs';
 import { describe, expect, it } from 'vitest';
 import { type Batch, type BatchCursor, TacoError } from '../../../pipeline/index.ts';
 import { initialProgress, type RunProgress } from '../../../src/train/checkpoint-state.ts';
@@ -227,12 +227,13 @@ describe('trainingLoop', () => {
     let credits = 0;
     const scene = sceneOf({
       batches: (cursor, credits$) => {
-        const counted$ = credits$.pipe(
-          tap((count) => {
+        credits$.subscribe({
+          next: (count) => {
             credits += count;
-          }),
-        );
-        return numberedBatches()(cursor, counted$);
+          },
+          error: expect.unreachable,
+        });
+        return numberedBatches()(cursor, credits$);
       },
     });
     await collect(trainingLoop(scene.options));
