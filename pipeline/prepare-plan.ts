@@ -1,5 +1,5 @@
 import { join } from 'node:path';
-import { type PrepareConfig, settingsOf } from './config.ts';
+import { DEFAULT_TOKENIZER, type PrepareConfig, settingsOf } from './config.ts';
 import { TacoError } from './errors.ts';
 import { assertFreeFolder } from './shards/check.ts';
 import type { DatasetSettings, Manifest, ManifestTokenizer } from './shards/manifest.ts';
@@ -8,6 +8,7 @@ import { noTotals } from './shards/totals.ts';
 import type { Input } from './sources/mix.ts';
 import { openInput } from './sources/mix.ts';
 import type { SourceContext, SourceIdentity } from './sources/source.ts';
+import { BUILTIN_TOKENIZER, builtinTokenizer } from './text/builtin-vocabulary.ts';
 import { loadTokenizer, type TokenizerFiles } from './text/load-tokenizer.ts';
 import { type TokenizerSpec, tokenizerFingerprint } from './text/vocabulary.ts';
 
@@ -17,6 +18,8 @@ export interface PrepareContext {
   readonly sources: SourceContext;
   /** Tokenizers on the Hub. */
   readonly tokenizers: TokenizerFiles;
+  /** Something the user should know that is no error, in one line. */
+  readonly onNote?: ((text: string) => void) | undefined;
 }
 
 /** What a run would do, with everything resolved. */
@@ -67,7 +70,10 @@ export async function planPreparation(config: PrepareConfig, context: PrepareCon
   return { config, input, tokenizer, manifest, exists: existing !== undefined };
 }
 
-/** A tokenizer that the folder already holds is read from there: same bytes, no network. */
+/**
+ * A tokenizer that the folder already holds is read from there: same bytes, no network. The default one also
+ * comes with the package, so that local text can be prepared where no Hub can be reached.
+ */
 async function openTokenizer(
   config: PrepareConfig,
   context: PrepareContext,
@@ -77,7 +83,16 @@ async function openTokenizer(
     const own = await loadTokenizer(config.out, context.tokenizers).catch(() => undefined);
     if (own !== undefined && tokenizerFingerprint(own) === existing.tokenizer.fingerprint) return own;
   }
-  return await loadTokenizer(config.tokenizer, context.tokenizers);
+  try {
+    return await loadTokenizer(config.tokenizer, context.tokenizers);
+  } catch (error) {
+    const isDefault = config.tokenizer === DEFAULT_TOKENIZER;
+    if (!isDefault || !(error instanceof TacoError) || error.code !== 'network') throw error;
+    context.onNote?.(
+      `${config.tokenizer} cannot be fetched; using the same vocabulary from the package (${BUILTIN_TOKENIZER})`,
+    );
+    return builtinTokenizer();
+  }
 }
 
 function tokenizerFacts(reference: string, spec: TokenizerSpec): ManifestTokenizer {

@@ -83,15 +83,18 @@ await runCommand(spec, async ({ flags, signal }) => {
     cacheDownloads: flags['cache-downloads'],
   });
   const progress = createProgress();
+  const onNote = (text: string): void => {
+    progress.message(text);
+  };
   const sources: SourceContext = {
     ...hubFromEnvironment(process.env),
     cacheFolder: config.cacheDownloads ? HUB_CACHE : undefined,
     signal,
     onWait: ({ message }) => {
-      progress.message(message);
+      onNote(message);
     },
   };
-  const context = { sources, tokenizers: createHubFiles(sources) };
+  const context = { sources, tokenizers: createHubFiles(sources), onNote };
   if (flags['dry-run'] === true) {
     process.stdout.write(`${describePlan(await planPreparation(config, context))}\n`);
     return;

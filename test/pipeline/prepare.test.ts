@@ -3,7 +3,13 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { lastValueFrom, takeWhile, tap, toArray } from 'rxjs';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { createPrepareConfig, type PrepareConfig, type PrepareInput } from '../../pipeline/config.ts';
+import {
+  createPrepareConfig,
+  DEFAULT_TOKENIZER,
+  type PrepareConfig,
+  type PrepareInput,
+} from '../../pipeline/config.ts';
+import { TacoError } from '../../pipeline/errors.ts';
 import { type PrepareEvent, type PrepareOptions, prepare } from '../../pipeline/prepare.ts';
 import { lockFolder } from '../../pipeline/shards/lock.ts';
 import { readManifest } from '../../pipeline/shards/manifest.ts';
@@ -283,6 +289,24 @@ describe('a failure', () => {
       message: expect.stringContaining('texts.jsonl') as string,
     });
     expect([...(await filesBelow(folder)).keys()]).toEqual(['texts.jsonl']);
+  });
+
+  it('to reach the Hub for the default tokenizer is none: the package has it', async () => {
+    const notes: string[] = [];
+    const unreachable = new TacoError('cannot reach the Hub', { code: 'network', stage: 'source' });
+    const events = await runToEnd(workplace({ tokenizer: DEFAULT_TOKENIZER }), {
+      sources: {},
+      tokenizers: { fetchHubFile: () => Promise.reject(unreachable) },
+      onNote: (text) => notes.push(text),
+    });
+    expect(events.at(-1)?.type).toBe('done');
+    expect(notes).toEqual([expect.stringContaining('cannot be fetched')]);
+    await expect(
+      runToEnd(workplace({ tokenizer: 'google-bert/bert-base-cased' }), {
+        sources: {},
+        tokenizers: { fetchHubFile: () => Promise.reject(unreachable) },
+      }),
+    ).rejects.toBe(unreachable);
   });
 
   it('of too little text says how little', async () => {
