@@ -60,7 +60,7 @@ export interface EvaluationSums {
   readonly mlmLossSum: number;
   readonly mlmCorrect: number;
   readonly numMasked: number;
-  /** 0 when the session trains MLM alone or the batch has no pairs. */
+  /** 0 when the session trains MLM alone. */
   readonly tcLossSum: number;
   readonly tcCorrect: number;
   readonly numAnchors: number;
