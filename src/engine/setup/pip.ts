@@ -40,21 +40,19 @@ export async function libraryFromPip(
   const wheel = await download(pip, `${name}==${pipVersion}`, scratch, options);
   log('unpacking libtensorflow');
   const library = await openLibrary(wheel, unpacked, options.signal);
-  if (gpu) {
-    for (const requirement of await cudaRequirements(wheel)) {
-      log(`downloading ${requirement}`);
-      const part = await download(pip, requirement, scratch, options);
-      await extractZip(
-        part,
-        unpacked,
-        (path) => (path.startsWith('nvidia/') && !path.includes('/include/') ? path : undefined),
-        options.signal,
-      );
-      await rm(part);
-    }
-  }
+  const requirements = gpu ? await cudaRequirements(wheel) : [];
   await rm(wheel);
+  for (const requirement of requirements) {
+    log(`downloading ${requirement}`);
+    const part = await download(pip, requirement, scratch, options);
+    await extractZip(part, unpacked, cudaTarget, options.signal);
+    await rm(part);
+  }
   return gpu ? locateLibrary(unpacked, library.origin) : library;
+}
+
+function cudaTarget(path: string): string | undefined {
+  return path.startsWith('nvidia/') && !path.includes('/include/') ? path : undefined;
 }
 
 /** The `nvidia-*` packages of the extra `and-cuda`, from the wheel's METADATA. */
