@@ -28,7 +28,7 @@ const DATASET = join('cache', 'datasets', 'quickstart-64');
 const RUN = join('runs', 'quickstart');
 const SENTENCE = 'The people of the United [MASK] are free.';
 
-/** About two minutes on two cores without TensorFlow; a fixed number, so that all runs are alike. */
+/** A minute or two on two cores, also without TensorFlow; a fixed number, so that all runs are alike. */
 const DEFAULT_STEPS = 120;
 
 function settingsOf(maxSteps: number): RawSettings {
@@ -53,7 +53,7 @@ function settingsOf(maxSteps: number): RawSettings {
 const spec = {
   usage: 'npm run quickstart --',
   summary:
-    'Shows the whole way in about two minutes, without network: prepares a built-in sample, trains a tiny TACO model, evaluates it and lets it fill a mask.',
+    'Shows the whole way in a minute or two, without network: prepares a built-in sample, trains a tiny TACO model, evaluates it and lets it fill a mask.',
   flags: {
     'max-steps': { type: 'number', help: `updates of training (default: ${DEFAULT_STEPS})` },
     backend: {

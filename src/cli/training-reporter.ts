@@ -73,6 +73,10 @@ export function createTrainingReporter(plan: RunPlan, progress: Progress): Train
         case 'update':
           onUpdate(event);
           break;
+        case 'evaluating':
+          // Only the first one needs a word: until then there is no progress to look at.
+          if (numUpdates === 0) say(`step ${event.progress.step}: evaluating on the validation split`);
+          break;
         case 'evaluation':
           onEvaluation(event);
           break;

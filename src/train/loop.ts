@@ -37,6 +37,12 @@ export interface UpdateEvent {
   readonly waitMs: number;
 }
 
+/** An evaluation begins, which may take minutes. */
+export interface EvaluatingEvent {
+  readonly kind: 'evaluating';
+  readonly progress: RunProgress;
+}
+
 export interface EvaluationEvent {
   readonly kind: 'evaluation';
   readonly progress: RunProgress;
@@ -50,7 +56,7 @@ export interface CheckpointEvent {
   readonly path: string;
 }
 
-export type LoopEvent = UpdateEvent | EvaluationEvent | CheckpointEvent;
+export type LoopEvent = UpdateEvent | EvaluatingEvent | EvaluationEvent | CheckpointEvent;
 
 export interface LoopOptions {
   readonly config: Pick<
@@ -183,11 +189,12 @@ class Loop {
   }
 
   /** Evaluates at the steps that are multiples of `evalSteps`, and at the last; never twice at one step. */
-  async *#evaluateIfDue(): AsyncGenerator<EvaluationEvent> {
+  async *#evaluateIfDue(): AsyncGenerator<EvaluatingEvent | EvaluationEvent> {
     const { config, evaluate, record, signal } = this.#options;
     const { step, evaluatedAtStep } = this.#progress;
     const due = config.evalSteps > 0 && (step % config.evalSteps === 0 || step === config.maxSteps);
     if (evaluate === undefined || !due || evaluatedAtStep === step || signal.aborted) return;
+    yield { kind: 'evaluating', progress: this.#progress };
     const startedAt = this.#now();
     const evaluation = await evaluate();
     if (evaluation === undefined) return;
