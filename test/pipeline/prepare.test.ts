@@ -11,8 +11,14 @@ import {
 } from '../../pipeline/config.ts';
 import { TacoError } from '../../pipeline/errors.ts';
 import { type PrepareEvent, type PrepareOptions, prepare } from '../../pipeline/prepare.ts';
+import { commitsOf } from '../../pipeline/shards/check.ts';
 import { lockFolder } from '../../pipeline/shards/lock.ts';
-import { readManifest } from '../../pipeline/shards/manifest.ts';
+import {
+  type Manifest,
+  type ManifestShard,
+  readManifest,
+  writeManifest,
+} from '../../pipeline/shards/manifest.ts';
 import { filesBelow, hashesBelow, temporaryFolder } from '../support/folders.ts';
 import { makeTexts, writeJsonLines, writeVocabulary } from '../support/texts.ts';
 
@@ -39,6 +45,13 @@ beforeAll(async () => {
 afterAll(async () => {
   await rm(home, { recursive: true, force: true });
 });
+
+/** What the totals of a manifest with these shards alone may say; those of chunks are left as they are. */
+function addUp(shards: readonly ManifestShard[], { totals }: Manifest): Manifest['totals'] {
+  const rows = (split: string): number =>
+    shards.filter((shard) => shard.split === split).reduce((sum, shard) => sum + shard.rows, 0);
+  return { ...totals, trainRows: rows('train'), validationRows: rows('validation') };
+}
 
 let numWorkplaces = 0;
 
@@ -162,6 +175,28 @@ describe('an interrupted preparation', () => {
     }
     expect(runs).toBeGreaterThan(2);
     expect(await hashesBelow(config.out)).toEqual(whole);
+  });
+
+  it('continues from every state that a crash can leave between two commits', async () => {
+    const config = workplace();
+    await runToEnd(config);
+    const manifest = (await readManifest(config.out))!;
+    const commits = commitsOf(manifest);
+    expect(commits.length).toBeGreaterThan(3);
+    for (const kept of [0, 1, commits.length - 1, commits.length]) {
+      // All files are there, the manifest knows only the first: killed after the renames, before the manifest.
+      const shards = commits.slice(0, kept).flatMap((commit) => commit.shards);
+      const totals = addUp(shards, manifest);
+      await writeManifest(config.out, { ...manifest, status: 'running', shards, totals });
+      // Whatever else was being written.
+      await writeFile(join(config.out, 'train', '.tmp-00003.parquet'), 'PAR1 half of a sh');
+      await writeFile(join(config.out, '.tmp-manifest.json'), '{"checks');
+      await rm(join(config.out, 'tokenizer.json'));
+      const events = await runToEnd(config);
+      expect(events.at(-1)).toMatchObject({ type: 'done', wasComplete: false });
+      const after = await hashesBelow(config.out);
+      expect({ ...after, 'manifest.json': '' }).toEqual({ ...whole, 'manifest.json': '' });
+    }
   });
 
   it('stops when nobody listens any more, and gives the folder back', async () => {
