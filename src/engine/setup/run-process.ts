@@ -33,11 +33,15 @@ export function runProcess(
       stderr += text;
     });
     child.on('error', (error) => {
-      if (signal?.aborted === true) reject(error);
-      else {
-        const code = systemCodeOf(error);
-        resolve({ ok: false, failure: code === 'ENOENT' ? 'not found' : error.message, stdout, stderr });
+      if (signal?.aborted === true && child.pid !== undefined) {
+        // Not before it is gone: what it writes to is about to be removed.
+        if (child.exitCode !== null || child.signalCode !== null) reject(error);
+        else child.once('exit', reject.bind(undefined, error));
+        return;
       }
+      if (signal?.aborted === true) reject(error);
+      const failure = systemCodeOf(error) === 'ENOENT' ? 'not found' : error.message;
+      resolve({ ok: false, failure, stdout, stderr });
     });
     child.on('close', (code, killedBy) => {
       const failure = killedBy === null ? `exit ${code ?? 'unknown'}` : `killed by ${killedBy}`;

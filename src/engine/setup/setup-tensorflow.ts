@@ -90,7 +90,7 @@ export async function setupTensorFlow(options: SetupOptions): Promise<SetupResul
       }
     }
   } finally {
-    await rm(work, { recursive: true, force: true });
+    await rm(work, { recursive: true, force: true, maxRetries: 5, retryDelay: 200 });
   }
   throw new TacoError(
     `no TensorFlow was set up; nothing was changed. Tried: ${failures.join('; ')}. Training works without it (--backend wasm), slower`,
