@@ -5,8 +5,9 @@ import { addProduct, type HeapMatrix } from './wasm-matrix.ts';
 const BACKEND = 'wasm';
 
 /**
- * Replaces the WebAssembly backend's matrix product. tfjs hands only two untransposed matrices to XNNPACK and leaves
- * the rest to a scalar loop of 2 GFLOP/s; and XNNPACK slows down where the inner size is the vocabulary's.
+ * Replaces the WebAssembly backend's matrix product. tfjs hands only two untransposed matrices to XNNPACK and leaves the
+ * rest to a scalar loop of 2 GFLOP/s; the packed product of wasm-matrix.ts takes operands either way round, a little
+ * faster than XNNPACK does untransposed ones (2048 × 512 × 2048 on one core: 36 against 28 GFLOP/s).
  */
 export function registerMatMul(): void {
   const original = tf.getKernel(tf.BatchMatMul, BACKEND);

@@ -103,7 +103,7 @@ const SMALLEST_EXPONENT = -87.3;
 const LARGEST_EXPONENT = 88.3;
 /** ln 2 as the sum of a number with trailing zeros, whose small multiples are exact, and the rest. */
 const LN2_HIGH = 0.693145751953125;
-const LN2_LOW = 1.42860682030941723e-6;
+const LN2_LOW = Math.LN2 - LN2_HIGH;
 
 /**
  * eˣ with a relative error of about 2e-7: x = n·ln 2 + r, |r| ≤ ln 2 / 2, Taylor's series of eʳ to the 7th power (which

@@ -87,8 +87,8 @@ describe('vector kernels of the WebAssembly backend', () => {
           { length: batch },
           () => [values(rows, inner), values(inner, columns)] as const,
         );
-        const lefts = pairs.map(([a]) => [...(transposeA ? transposed(a, rows, inner) : a)]).flat();
-        const rights = pairs.map(([, b]) => [...(transposeB ? transposed(b, inner, columns) : b)]).flat();
+        const lefts = pairs.flatMap(([a]) => [...(transposeA ? transposed(a, rows, inner) : a)]);
+        const rights = pairs.flatMap(([, b]) => [...(transposeB ? transposed(b, inner, columns) : b)]);
         const actual = tf.matMul(
           tf.tensor4d(lefts, transposeA ? [2, 3, inner, rows] : [2, 3, rows, inner]),
           tf.tensor4d(rights, transposeB ? [2, 3, columns, inner] : [2, 3, inner, columns]),
