@@ -114,6 +114,22 @@ describe('prepare-data against a Hub, by HF_ENDPOINT alone', () => {
     expect(manifest?.totals.tokens).toBe(framed.flat().length);
   });
 
+  it('--cache-downloads keeps the files, and reads them the second time', async () => {
+    const hub = await hubWith({ repositories: await defaultRepositories() });
+    const folder = await temporaryFolder();
+    const first = await prepareData(hub, folder, ['--cache-downloads', '--out', 'first']);
+    expect({ status: first.status, stderr: first.status === 0 ? '' : first.stderr }).toEqual({
+      status: 0,
+      stderr: '',
+    });
+    const kept = Object.keys(await hashesBelow(join(folder, 'cache/hub')));
+    expect(kept.filter((name) => name.endsWith('.parquet'))).toHaveLength(3);
+    const sent = hub.bytesSent();
+    expect((await prepareData(hub, folder, ['--cache-downloads', '--out', 'second'])).status).toBe(0);
+    expect(hub.bytesSent() - sent).toBeLessThan(sent / 4);
+    expect(await hashesBelow(join(folder, 'second'))).toEqual(await hashesBelow(join(folder, 'first')));
+  });
+
   it('goes on with the commits that it began with', async () => {
     const hub = await hubWith({ repositories: await defaultRepositories() });
     const args = ['--max-seq-len', '32', '--rows-per-shard', '32', '--workers', '1'];
