@@ -253,4 +253,14 @@ describe('validation share', () => {
     const [small, large] = [picks(42, 0.01), picks(42, 0.1)];
     expect(small.every((isPicked, index) => !isPicked || large[index])).toBe(true);
   });
+
+  it('keeps to documents that earlier versions chose', () => {
+    const chosen = Array.from({ length: 200 }, (_, index) => index).filter((index) =>
+      isValidationDocument(BigInt.asUintN(64, BigInt(index) * 0x9e3779b97f4a7c15n), {
+        validation: 0.05,
+        seed: 42,
+      }),
+    );
+    expect(chosen).toEqual([6, 8, 14, 21, 33, 47, 79, 82, 139, 150, 158, 187, 197]);
+  });
 });
