@@ -130,9 +130,9 @@ describe('prepare-data against a Hub, by HF_ENDPOINT alone', () => {
     expect(await hashesBelow(join(folder, 'second'))).toEqual(await hashesBelow(join(folder, 'first')));
   });
 
-  it('goes on with the commits that it began with', async () => {
+  it('goes on with the commits that it began with', { timeout: 120_000 }, async () => {
     const hub = await hubWith({ repositories: await defaultRepositories() });
-    const args = ['--max-seq-len', '32', '--rows-per-shard', '32', '--workers', '1'];
+    const args = ['--max-seq-len', '32', '--rows-per-shard', '8', '--workers', '1'];
     const whole = await temporaryFolder();
     expect((await prepareData(hub, whole, [...args, '--out', 'x'])).status).toBe(0);
 
