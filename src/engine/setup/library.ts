@@ -22,6 +22,9 @@ export interface TensorFlowLibrary {
 
 const libraryPattern = /^libtensorflow(_cc|_framework)?((?:\.\d+)*\.dylib|\.so(?:\.\d+)*)$/;
 
+/** In the framework library of GPU builds, and in none of the others: the variable that CUDA's runtime reads. */
+const cudaMark = 'CUDA_VISIBLE_DEVICES';
+
 /**
  * Opens a given libtensorflow: a wheel of the pip package `tensorflow` or `tensorflow-cpu`, the C library's
  * archive (`libtensorflow-cpu-linux-x86_64.tar.gz`), or a folder with either's content.
@@ -103,7 +106,7 @@ export async function locateLibrary(folder: string, origin: string): Promise<Ten
     files,
     isUnpacked: true,
     cudaFolder: existsSync(cudaFolder) ? cudaFolder : undefined,
-    gpu: await mentions(files.at(-1)!.path, 'libcudart.so'),
+    gpu: await mentions(files.at(-1)!.path, cudaMark),
   };
 }
 

@@ -46,7 +46,7 @@ describe('openLibrary', () => {
       makeZip([
         { name: `tensorflow/${header}`, data: bytes('// C') },
         { name: 'tensorflow/libtensorflow_cc.so.2', data: bytes('main') },
-        { name: 'tensorflow/libtensorflow_framework.so.2', data: bytes('loads libcudart.so.12 …') },
+        { name: 'tensorflow/libtensorflow_framework.so.2', data: bytes('reads CUDA_VISIBLE_DEVICES …') },
         { name: 'tensorflow/python/libtensorflow_io.py', data: bytes('import') },
       ]),
     );

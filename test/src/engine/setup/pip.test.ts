@@ -11,7 +11,7 @@ const bytes = (text: string): Uint8Array => Buffer.from(text);
 const tensorflowWheel = makeZip([
   { name: 'tensorflow/include/tensorflow/c/c_api.h', data: bytes('// C') },
   { name: 'tensorflow/libtensorflow_cc.so.2', data: bytes('main') },
-  { name: 'tensorflow/libtensorflow_framework.so.2', data: bytes('libcudart.so.12') },
+  { name: 'tensorflow/libtensorflow_framework.so.2', data: bytes('CUDA_VISIBLE_DEVICES') },
   {
     name: `tensorflow-${pipVersion}.dist-info/METADATA`,
     data: bytes(
