@@ -40,7 +40,8 @@ export interface SetupResult {
 const drivingPackage = '@tensorflow/tfjs-node-gpu';
 /** For the C library 2.9 that the npm packages download: the one for CPUs is a fifth of the size. */
 const drivingPackageCpu = '@tensorflow/tfjs-node';
-const headersPackage = { name: 'node-api-headers', version: '1.9.0' };
+/** Node's own headers as an npm package, for a Node that came without. */
+export const headersPackage = { name: 'node-api-headers', version: '1.9.0' };
 const temporaryPrefix = '.tmp-';
 
 /**
