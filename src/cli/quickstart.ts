@@ -116,6 +116,7 @@ async function showResult(plan: RunPlan): Promise<void> {
       '',
       SENTENCE,
       ...candidates.map(candidateLine),
+      `  (after ${plan.config.maxSteps} updates it knows how frequent words are, and little more)`,
       '',
       `shards      ${DATASET}`,
       `checkpoint  ${model.checkpoint}`,

@@ -78,7 +78,7 @@ function panelsOf(lines: readonly MetricsLine[], options: LossPlotOptions): read
       return line.type === type && y !== undefined && y !== null ? [{ x: line.step, y }] : [];
     });
   const mlm: Panel = {
-    title: 'MLM loss (nats per masked token)',
+    title: 'MLM loss (nats)',
     className: 'mlm',
     training: points('update', 'mlmLoss'),
     validation: points('validation', 'mlmLoss'),
@@ -87,7 +87,7 @@ function panelsOf(lines: readonly MetricsLine[], options: LossPlotOptions): read
   };
   if (options.numNegatives === undefined) return [mlm];
   const tc: Panel = {
-    title: 'TC loss (nats per anchor)',
+    title: 'TC loss (nats)',
     className: 'tc',
     training: points('update', 'tcLoss'),
     validation: points('validation', 'tcLoss'),

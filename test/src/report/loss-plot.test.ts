@@ -56,7 +56,7 @@ describe('lossPlot', () => {
     expect(svg).toContain('<title id="title">A run &amp; more</title>');
     expect(svg).toContain('prefers-color-scheme: dark');
     expect(svg).toContain(
-      'MLM loss (nats per masked token): training 10.00 to 5.05, validation 10.30 to 5.50',
+      'MLM loss (nats): training 10.00 to 5.05, validation 10.30 to 5.50',
     );
   });
 
