@@ -41,6 +41,12 @@ export interface CommandContext<Flags extends Readonly<Record<string, Flag>>> {
   readonly signal: AbortSignal;
 }
 
+/**
+ * Signals that follow the first within this time belong to it: on Ctrl-C the terminal tells the whole group, and npm
+ * tells the command once more.
+ */
+const ECHO_MS = 500;
+
 /** Exit statuses of shells for a process ended by a signal. */
 const EXIT_STATUS = { SIGINT: 130, SIGTERM: 143 } as const;
 
@@ -182,9 +188,14 @@ export async function runCommand<const Flags extends Readonly<Record<string, Fla
 ): Promise<void> {
   const abort = new AbortController();
   let interruptedBy: keyof typeof EXIT_STATUS | undefined;
+  let interruptedAt = 0;
   const onSignal = (name: keyof typeof EXIT_STATUS): void => {
-    if (interruptedBy !== undefined) process.exit(EXIT_STATUS[name]);
+    if (interruptedBy !== undefined) {
+      if (performance.now() - interruptedAt < ECHO_MS) return;
+      process.exit(EXIT_STATUS[name]);
+    }
     interruptedBy = name;
+    interruptedAt = performance.now();
     process.stderr.write('\nstopping at the next safe place (once more to stop at once)\n');
     abort.abort();
   };

@@ -1,7 +1,7 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { argumentsOf, runCli, startCli } from '../support/commands.ts';
+import { argumentsOf, runCli, startCli, startScript } from '../support/commands.ts';
 import { temporaryFolder } from '../support/folders.ts';
 import { smallRun, writeTrainingFiles } from '../support/training.ts';
 import { readRun } from '../support/training-runs.ts';
@@ -51,6 +51,22 @@ describe('npm run train', () => {
     expect(finished.stderr).toContain('finished: 60 updates');
     expect((await expected).status).toBe(0);
     expect(await readRun(interrupted.out)).toEqual(await readRun(straight.out));
+  });
+
+  it.each([
+    ['Ctrl-C, which the terminal sends to npm and to its child', 'SIGINT', 130, (pid: number) => -pid],
+    ['a SIGTERM for npm alone', 'SIGTERM', 143, (pid: number) => pid],
+  ] as const)('stops with a checkpoint on %s', async (_, signal, status, target) => {
+    const folder = await temporaryFolder();
+    const files = await writeTrainingFiles(folder);
+    const flags = { ...smallRun(files, join(folder, 'run')), 'max-steps': 2000 };
+    const { child, ended } = startScript('train', argumentsOf(flags));
+    await untilStep(flags.out, 3);
+    process.kill(target(child.pid!), signal);
+    const stopped = await ended;
+    expect(stopped.status).toBe(status);
+    const [, step] = /stopped at step (\d+) of 2000/.exec(stopped.stderr) ?? [];
+    expect(readFileSync(join(flags.out, 'latest'), 'utf8')).toBe(`checkpoint-${step ?? ''}\n`);
   });
 
   it('prints a plan and writes nothing with --dry-run', async () => {

@@ -40,15 +40,30 @@ export function startCli(
   args: readonly string[],
   options: CommandOptions = {},
 ): StartedCommand {
-  const child = spawn(
-    process.execPath,
-    ['--import', import.meta.resolve('tsx'), join(root, 'src/cli', `${name}.ts`), ...args],
-    {
-      cwd: options.cwd ?? root,
-      env: { ...process.env, NODE_OPTIONS: '', ...options.env },
-      stdio: ['ignore', 'pipe', 'pipe'],
-    },
-  );
+  const program = join(root, 'src/cli', `${name}.ts`);
+  return start(process.execPath, ['--import', import.meta.resolve('tsx'), program, ...args], options);
+}
+
+/**
+ * Starts `npm run <script> -- …` as a terminal does, in a process group of its own: `process.kill(-pid)` reaches all
+ * of it.
+ */
+export function startScript(script: string, args: readonly string[]): StartedCommand {
+  return start('npm', ['run', '--silent', script, '--', ...args], {}, true);
+}
+
+function start(
+  program: string,
+  args: readonly string[],
+  options: CommandOptions,
+  detached = false,
+): StartedCommand {
+  const child = spawn(program, args, {
+    cwd: options.cwd ?? root,
+    detached,
+    env: { ...process.env, NODE_OPTIONS: '', ...options.env },
+    stdio: ['ignore', 'pipe', 'pipe'],
+  });
   let stdout = '';
   let stderr = '';
   child.stdout.setEncoding('utf8').on('data', (text: string) => {
