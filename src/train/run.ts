@@ -18,6 +18,7 @@ import { readCheckpointTensors, writeCheckpoint } from './checkpoint.ts';
 import { initialProgress, type RunProgress, type RunRecord } from './checkpoint-state.ts';
 import { evaluate } from './evaluate.ts';
 import { type EvaluationEvent, type LoopEvent, trainingLoop, type UpdateEvent } from './loop.ts';
+import { requireMemory } from './memory.ts';
 import { type MetricsLine, MetricsWriter, readMetrics } from './metrics.ts';
 import { type RunPlan, identityOf, samplingOf, sessionOptionsOf } from './plan.ts';
 import { chooseStart, type StartingPoint } from './resume.ts';
@@ -64,6 +65,7 @@ export interface TrainOutcome {
 export async function train(plan: RunPlan, options: TrainOptions): Promise<TrainOutcome> {
   const { config } = plan;
   const backend = await openBackend(config.backend);
+  requireMemory({ ...config, model: plan.model, maxSeqLen: plan.dataset.maxSeqLen }, backend);
   const record = {
     ...identityOf(plan),
     backend: `${backend.name} ${backend.version} (${backend.device})`,
