@@ -55,9 +55,7 @@ describe('lossPlot', () => {
     expect(svg.match(/>updates</g)).toHaveLength(2);
     expect(svg).toContain('<title id="title">A run &amp; more</title>');
     expect(svg).toContain('prefers-color-scheme: dark');
-    expect(svg).toContain(
-      'MLM loss (nats): training 10.00 to 5.05, validation 10.30 to 5.50',
-    );
+    expect(svg).toContain('MLM loss (nats): training 10.00 to 5.05, validation 10.30 to 5.50');
   });
 
   it('is well-formed and stays within its page', () => {
