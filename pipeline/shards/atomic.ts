@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import type { FileHandle } from 'node:fs/promises';
-import { mkdir, open, readdir, rename, rm } from 'node:fs/promises';
-import { basename, dirname, join } from 'node:path';
+import { mkdir, open, readdir, rename, rm, stat } from 'node:fs/promises';
+import { basename, dirname, join, resolve } from 'node:path';
 import { messageOf, systemCodeOf, TacoError } from '../errors.ts';
 
 const temporaryPrefix = '.tmp-';
@@ -56,18 +56,34 @@ export async function syncFolder(folder: string): Promise<void> {
 }
 
 /**
- * Makes a folder and its parents.
+ * Makes a folder and its parents. Node's own recursive call never returns where a parent is there but takes no
+ * children and says ENOENT, as /proc does.
  * @returns whether it was not there before
  * @throws TacoError `disk`
  */
 export async function ensureFolder(folder: string): Promise<boolean> {
   try {
-    return (await mkdir(folder, { recursive: true })) !== undefined;
+    return await makeFolder(resolve(folder));
   } catch (error) {
-    // The recursive call reports ENOENT for several reasons; the plain one tells which it is.
-    const plain: unknown = await mkdir(folder).catch((reason: unknown) => reason);
-    throw diskError('make the folder', folder, systemCodeOf(plain) === undefined ? error : plain);
+    throw diskError('make the folder', folder, error);
   }
+}
+
+async function makeFolder(path: string): Promise<boolean> {
+  try {
+    await mkdir(path);
+    return true;
+  } catch (error) {
+    const isThere = (await stat(path).catch(() => undefined))?.isDirectory() === true;
+    if (isThere) return false;
+    if (systemCodeOf(error) !== 'ENOENT' || dirname(path) === path) throw error;
+  }
+  await makeFolder(dirname(path));
+  // Another process may have made it meanwhile.
+  await mkdir(path).catch((error: unknown) => {
+    if (systemCodeOf(error) !== 'EEXIST') throw error;
+  });
+  return true;
 }
 
 /** What `AtomicFile.commit` put under the final name. */

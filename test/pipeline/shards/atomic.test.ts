@@ -5,6 +5,7 @@ import { describe, expect, it } from 'vitest';
 import {
   AtomicFile,
   diskError,
+  ensureFolder,
   removeTemporaryFiles,
   writeFileAtomic,
 } from '../../../pipeline/shards/atomic.ts';
@@ -88,5 +89,36 @@ describe('errors of the disk', () => {
     expect(error.message).toMatch(message);
     expect(error.message).not.toContain('\n');
     expect(diskError('write', 'other', error)).toBe(error);
+  });
+});
+
+describe('making a folder', () => {
+  it('makes its parents, and tells whether it was there', async () => {
+    const folder = join(await temporaryFolder(), 'a', 'b', 'c');
+    expect(await ensureFolder(folder)).toBe(true);
+    expect(await ensureFolder(folder)).toBe(false);
+    expect((await stat(folder)).isDirectory()).toBe(true);
+  });
+
+  it('several at once all succeed', async () => {
+    const folder = await temporaryFolder();
+    const names = ['a/b/c', 'a/b/d', 'a/b/c', 'a/e'];
+    await Promise.all(names.map((name) => ensureFolder(join(folder, name))));
+    for (const name of names) expect((await stat(join(folder, name))).isDirectory()).toBe(true);
+  });
+
+  it('says so when a file is in the way', async () => {
+    const path = join(await temporaryFolder(), 'file');
+    await writeFile(path, '');
+    for (const folder of [path, join(path, 'below')]) {
+      await expect(ensureFolder(folder)).rejects.toMatchObject({
+        code: 'disk',
+        message: expect.stringContaining('a file is where a folder should be') as string,
+      });
+    }
+  });
+
+  it.skipIf(process.platform !== 'linux')('ends where the system takes no folders', async () => {
+    await expect(ensureFolder('/proc/taco/data')).rejects.toMatchObject({ code: 'disk' });
   });
 });
