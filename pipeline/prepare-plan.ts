@@ -44,13 +44,28 @@ const flagOf: Readonly<Record<keyof DatasetSettings, string>> = {
 };
 
 /**
- * Resolves sources and tokenizer and compares them with what the folder holds. Writes nothing.
+ * Resolves sources and tokenizer and compares them with what the folder holds. Writes nothing. A manifest without
+ * a shard binds nobody: who made a mistake in a flag corrects it and goes on in the same folder.
  * @throws TacoError `mismatch` when the folder was prepared with something else: both values are named
  */
 export async function planPreparation(config: PrepareConfig, context: PrepareContext): Promise<PreparePlan> {
   const existing = await readManifest(config.out);
   if (existing === undefined) await assertFreeFolder(config.out);
-  else assertSameSettings(existing, settingsOf(config), config);
+  try {
+    return await planWith(existing, config, context);
+  } catch (error) {
+    const isMismatch = error instanceof TacoError && error.code === 'mismatch';
+    if (!isMismatch || existing?.shards.length !== 0) throw error;
+    return planWith(undefined, config, context);
+  }
+}
+
+async function planWith(
+  existing: Manifest | undefined,
+  config: PrepareConfig,
+  context: PrepareContext,
+): Promise<PreparePlan> {
+  if (existing !== undefined) assertSameSettings(existing, settingsOf(config), config);
   const tokenizer = await openTokenizer(config, context, existing);
   const facts = tokenizerFacts(config.tokenizer, tokenizer);
   if (existing !== undefined) assertSameTokenizer(existing, facts, config);

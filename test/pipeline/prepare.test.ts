@@ -281,6 +281,18 @@ describe('another configuration', () => {
     });
   });
 
+  it('replaces a plan that failed before its first shard', async () => {
+    const { config } = await ownWorkplace();
+    await stopAt(config, 'planned', 1);
+    expect((await readManifest(config.out))?.shards).toEqual([]);
+    const other = createPrepareConfig({ ...config, maxSeqLen: 32, validation: '0.05' });
+    const last = (await runToEnd(other)).at(-1);
+    expect(last).toMatchObject({ type: 'done', manifest: { settings: { maxSeqLen: 32, validation: 0.05 } } });
+    const fresh = createPrepareConfig({ ...other, out: `${config.out}-fresh`, validation: '0.05' });
+    await runToEnd(fresh);
+    expect(await hashesBelow(config.out)).toEqual(await hashesBelow(fresh.out));
+  });
+
   it('may say the same in other words', async () => {
     const { config } = await ownWorkplace();
     await stopAt(config, 'committed', 1);
