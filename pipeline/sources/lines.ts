@@ -109,13 +109,17 @@ class ZstdStream extends Transform {
   readonly #decoder = new Decompress((bytes) => {
     if (bytes.length > 0) this.push(bytes);
   });
+  #isEmpty = true;
 
   override _transform(block: Uint8Array, _encoding: string, done: (error?: Error) => void): void {
+    this.#isEmpty = false;
     this.#feed(block, false, done);
   }
 
   override _flush(done: (error?: Error) => void): void {
-    this.#feed(new Uint8Array(0), true, done);
+    // The decoder takes no bytes at all for no frames; a file without one was cut off.
+    if (this.#isEmpty) done(new Error('unexpected EOF'));
+    else this.#feed(new Uint8Array(0), true, done);
   }
 
   #feed(block: Uint8Array, final: boolean, done: (error?: Error) => void): void {

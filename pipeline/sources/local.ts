@@ -12,7 +12,7 @@ import { isBlank, textOfJsonLine } from './json-lines.ts';
 import { type LineBatch, readLines, readWhole } from './lines.ts';
 import { formatOf, hasKnownExtension, type LocalFormat } from './local-format.ts';
 import { openParquet, readParquetFiles } from './parquet.ts';
-import type { Source, SourceContext, SourceFile } from './source.ts';
+import { START, type Source, type SourceContext, type SourceFile } from './source.ts';
 import { DEFAULT_COLUMN, type FileSpec } from './spec.ts';
 
 /** Files up to this size are pinned by their content, larger ones by size and time of change. */
@@ -84,8 +84,14 @@ async function describe(path: string, absolute: string): Promise<SourceFile> {
   }
 }
 
-/** A wrong column is told before hours of work, not at the first read. */
+/** A wrong column or field is told before hours of work, not at the first read. */
 async function checkColumn(format: LocalFormat, path: string): Promise<void> {
+  if (format.kind === 'jsonl') {
+    // The first batch with a document is enough.
+    for await (const { documents } of readJsonLines(path, format, START, { bytesBefore: 0, sizeBytes: 0 })) {
+      if (documents.some((document) => document !== null)) return;
+    }
+  }
   if (format.kind !== 'parquet') return;
   const file = await openLocalFile(path);
   try {
@@ -141,10 +147,19 @@ async function* readOne(
       yield* readFromLine(readLines(path, format.compression), from, extent, (line) => line);
       return;
     case 'jsonl':
-      yield* readFromLine(readLines(path, format.compression), from, extent, (line, number) =>
-        isBlank(line) ? null : textOfJsonLine(line, format.field, () => `${path}:${number}`),
-      );
+      yield* readJsonLines(path, format, from, extent);
   }
+}
+
+function readJsonLines(
+  path: string,
+  { compression, field }: Extract<LocalFormat, { kind: 'jsonl' }>,
+  from: SourceCursor,
+  extent: Extent,
+): AsyncGenerator<DocumentBatch> {
+  return readFromLine(readLines(path, compression), from, extent, (line, number) =>
+    isBlank(line) ? null : textOfJsonLine(line, field, () => `${path}:${number}`),
+  );
 }
 
 /** Lines behind the cursor; earlier ones are only counted. */

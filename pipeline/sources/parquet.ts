@@ -51,6 +51,16 @@ export async function openParquet(file: ByteFile, column: string): Promise<Parqu
     });
   }
   const chunks = columnChunks(metadata, column, file.name);
+  // Of a group without rows some writers leave the offsets 0.
+  const beyond = chunks.find(
+    ({ numRows, startByte, endByte }) => numRows > 0 && (startByte < 4 || endByte > file.sizeBytes - 8),
+  );
+  if (beyond !== undefined) {
+    throw new TacoError(
+      `${file.name} is not a whole Parquet file (row group ${beyond.group} should lie at bytes ${beyond.startByte} to ${beyond.endByte} of ${file.sizeBytes}); fetch it again`,
+      { code: 'corrupt', stage: 'source', path: file.name },
+    );
+  }
   return { file: tail, metadata, chunks, numRows: Number(metadata.num_rows) };
 }
 

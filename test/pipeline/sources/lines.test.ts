@@ -67,9 +67,12 @@ describe('readLines', () => {
     for (const [name, compression] of [
       ['cut.gz', 'gzip'],
       ['cut.zst', 'zstd'],
+      ['empty.gz', 'gzip'],
+      ['empty.zst', 'zstd'],
     ] as const) {
       const path = join(folder, name);
-      await writeFile(path, gzipSync('text '.repeat(1000)).subarray(0, 30));
+      const numBytes = name.startsWith('empty') ? 0 : 30;
+      await writeFile(path, gzipSync('text '.repeat(1000)).subarray(0, numBytes));
       expect(await rejectionOf(linesOf(path, compression))).toMatchObject({
         code: 'corrupt',
         message: expect.stringContaining(`${name} is not a whole ${compression} file`) as string,

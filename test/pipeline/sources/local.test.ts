@@ -4,6 +4,7 @@ import { describe, expect, test } from 'vitest';
 import { resolveSource } from '../../../pipeline/sources/resolve.ts';
 import { temporaryFolder } from '../../support/folders.ts';
 import { chunksOf, rejectionOf, summariesOf, textsOf } from '../../support/sources.ts';
+import { textParquet } from '../../support/text-parquet.ts';
 
 const FIXTURES = join(import.meta.dirname, '../../fixtures/parquet');
 
@@ -14,6 +15,11 @@ async function folderWith(files: Readonly<Record<string, string | Uint8Array>>):
     await writeFile(join(folder, path), content);
   }
   return folder;
+}
+
+/** What a download that lost its beginning leaves: whole footer, rows elsewhere. */
+function withoutBeginning(parquet: Uint8Array): Uint8Array {
+  return parquet.subarray(parquet.length / 2);
 }
 
 describe('local files', () => {
@@ -84,12 +90,26 @@ describe('local files', () => {
       /^a\.txt is plain text and has no column body; expected #lines or #file/,
     ],
     ['file:a.parquet.gz', 'bad-config', /is packed Parquet/],
+    [
+      'file:a.jsonl#body',
+      'not-found',
+      /a\.jsonl:3 has no field body; its fields are text: name one with #field/,
+    ],
+    [
+      'file:cut.parquet',
+      'corrupt',
+      /cut\.parquet is not a whole Parquet file \(row group 0 should lie at bytes/,
+    ],
     ['file:fake.parquet', 'corrupt', /fake\.parquet is not a whole Parquet file \(.*\); fetch it again/],
     ['file:tiny.parquet', 'corrupt', /tiny\.parquet is not a whole Parquet file \(it has 3 bytes\)/],
   ])('%s', async (spec, code, message) => {
     const workingFolder = await folderWith({
       'a.csv': '1',
       'a.txt': 'x',
+      'a.jsonl': '\n{"body":null}\n{"text":"x"}\n',
+      'cut.parquet': withoutBeginning(
+        await textParquet(Array.from({ length: 100 }, (_, row) => ({ text: `${row} `.repeat(30) }))),
+      ),
       'a.parquet.gz': '',
       'fake.parquet': 'not parquet at all, but long enough',
       'tiny.parquet': 'abc',
@@ -100,10 +120,14 @@ describe('local files', () => {
   });
 
   test('a JSON line without the field is named with its number', async () => {
-    const workingFolder = await folderWith({ 'a.jsonl': '{"text":"x"}\n{"body":"y"}\n' });
+    const workingFolder = await folderWith({
+      'a.jsonl': `${'{"text":"x"}\n'.repeat(40_000)}{"body":"y"}\n`,
+    });
     const source = await resolveSource('file:a.jsonl', { workingFolder });
     const error = await rejectionOf(textsOf(source));
-    expect(error.message).toMatch(/a\.jsonl:2 has no field text; its fields are body: name one with #field/);
+    expect(error.message).toMatch(
+      /a\.jsonl:40001 has no field text; its fields are body: name one with #field/,
+    );
   });
 
   test('every format resumes at every chunk', async () => {
