@@ -141,7 +141,7 @@ function wikipedia(body: string): Omit<HubSpec, keyof SpecBase> {
 }
 
 function hubDataset(body: string): Omit<HubSpec, keyof SpecBase> {
-  const { head, selector } = splitSelector(body.slice('hub:'.length));
+  const { head, selector } = splitSelector(body, 'hub:');
   const at = head.indexOf('@');
   const path = at < 0 ? head : head.slice(0, at);
   const revision = at < 0 ? undefined : head.slice(at + 1);
@@ -162,16 +162,17 @@ function hubDataset(body: string): Omit<HubSpec, keyof SpecBase> {
 }
 
 function localFiles(body: string): Omit<FileSpec, keyof SpecBase> {
-  const { head, selector } = splitSelector(body.slice('file:'.length));
+  const { head, selector } = splitSelector(body, 'file:');
   if (head === '') throw badSpec(body, 'names no file; expected file:<path, folder or glob>[#column]');
   return { kind: 'file', pattern: head, selector };
 }
 
-function splitSelector(text: string): { head: string; selector: string | undefined } {
+function splitSelector(body: string, prefix: string): { head: string; selector: string | undefined } {
+  const text = body.slice(prefix.length);
   const hash = text.lastIndexOf('#');
   if (hash < 0) return { head: text, selector: undefined };
   const selector = text.slice(hash + 1);
-  if (selector === '') throw badSpec(text, 'ends in # without a column name');
+  if (selector === '') throw badSpec(body, 'ends in # without a column name');
   return { head: text.slice(0, hash), selector };
 }
 

@@ -45,7 +45,7 @@ describe('parseSourceSpec', () => {
     ['hub:org/na me', /is not a Hub dataset/],
     ['hub:org/../x', /is not a Hub dataset/],
     ['hub:org/name@', /is not a Hub dataset/],
-    ['hub:org/name#', /ends in # without a column/],
+    ['hub:org/name#', /^--source hub:org\/name# ends in # without a column/],
     ['file:', /names no file/],
     ['0:sample', /has weight 0, expected a number above 0/],
   ])('refuses %j', (text, message) => {
