@@ -201,6 +201,8 @@ export async function runCommand<const Flags extends Readonly<Record<string, Fla
   };
   process.on('SIGINT', onSignal);
   process.on('SIGTERM', onSignal);
+  // Ctrl-C ends `2>&1 | tee` too, and the disk of a log may be full: no reason to lose the work under way.
+  process.stderr.on('error', () => undefined);
   // `| head` closes the pipe early: not worth a stack trace.
   process.stdout.on('error', (error) => {
     if (systemCodeOf(error) === 'EPIPE') process.exit(0);

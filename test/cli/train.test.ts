@@ -69,6 +69,16 @@ describe('npm run train', () => {
     expect(readFileSync(join(flags.out, 'latest'), 'utf8')).toBe(`checkpoint-${step ?? ''}\n`);
   });
 
+  it('goes on when nobody reads its progress any more', async () => {
+    const folder = await temporaryFolder();
+    const files = await writeTrainingFiles(folder);
+    const flags = smallRun(files, join(folder, 'run'));
+    const { child, ended } = startCli('train', argumentsOf(flags));
+    child.stderr?.destroy();
+    expect((await ended).status).toBe(0);
+    expect(stepsIn(flags.out)).toBe(12);
+  });
+
   it('prints a plan and writes nothing with --dry-run', async () => {
     const folder = await temporaryFolder();
     const files = await writeTrainingFiles(folder);
