@@ -1,8 +1,7 @@
 import { createReadStream, existsSync, lstatSync, readdirSync, statSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { messageOf, TacoError } from '../../../pipeline/index.ts';
-import { extractTarGz } from './tar.ts';
-import { extractZip } from './zip.ts';
+import { extractTarGz, extractZip } from './archives.ts';
 
 /** libtensorflow on the disk, with the headers that belong to it. */
 export interface TensorFlowLibrary {
@@ -39,10 +38,9 @@ export async function openLibrary(
   requireGiven(from);
   if (statSync(from).isDirectory()) return { ...(await locateLibrary(from, from)), isUnpacked: false };
   if (from.endsWith('.whl')) {
-    const wanted = (name: string): string | undefined => (isWanted(name) ? name : undefined);
-    await extractZip(from, scratch, wanted, signal);
+    await extractZip(from, scratch, isWanted, signal);
   } else if (/\.(tar\.gz|tgz)$/.test(from)) {
-    await extractTarGz(from, scratch, (name) => name.replace(/^(\.\/)+/, '') || undefined, signal);
+    await extractTarGz(from, scratch, 0, signal);
   } else {
     throw new TacoError(
       `--from ${from} is of an unknown kind, expected a folder, .tar.gz, .tgz or .whl file`,

@@ -4,7 +4,7 @@ import { mkdir, readFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { TacoError } from '../../../pipeline/index.ts';
 import { complaintOf, type RunOptions, runProcess } from './run-process.ts';
-import { extractTarGz } from './tar.ts';
+import { extractTarGz } from './archives.ts';
 
 /** An npm package's files, unpacked. */
 export interface PackageFiles {
@@ -58,12 +58,7 @@ export async function packageFiles(
   }
   await requireIntegrity(archive, spec, locked.integrity);
   const folder = join(target, 'package');
-  await extractTarGz(
-    archive,
-    target,
-    (path) => join('package', path.split('/').slice(1).join('/')),
-    options.signal,
-  );
+  await extractTarGz(archive, folder, 1, options.signal);
   return { name, version: installedVersion(folder) ?? locked.version, folder };
 }
 

@@ -4,7 +4,7 @@ import { TacoError } from '../../../pipeline/index.ts';
 import { locateLibrary, openLibrary, type TensorFlowLibrary } from './library.ts';
 import { complaintOf, type RunOptions, runProcess } from './run-process.ts';
 import type { Tool } from './toolchain.ts';
-import { extractZip, listZip, readZipText } from './zip.ts';
+import { extractZip, readZipText } from './archives.ts';
 
 /** The newest TensorFlow whose C API the binding is known to compile and run with. */
 export const pipVersion = '2.21.0';
@@ -45,20 +45,19 @@ export async function libraryFromPip(
   for (const requirement of requirements) {
     log(`downloading ${requirement}`);
     const part = await download(pip, requirement, scratch, options);
-    await extractZip(part, unpacked, cudaTarget, options.signal);
+    await extractZip(part, unpacked, isCudaLibrary, options.signal);
     await rm(part);
   }
   return gpu ? locateLibrary(unpacked, library.origin) : library;
 }
 
-function cudaTarget(path: string): string | undefined {
-  return path.startsWith('nvidia/') && !path.includes('/include/') ? path : undefined;
+function isCudaLibrary(path: string): boolean {
+  return path.startsWith('nvidia/') && !path.includes('/include/');
 }
 
 /** The `nvidia-*` packages of the extra `and-cuda`, from the wheel's METADATA. */
 async function cudaRequirements(wheel: string): Promise<readonly string[]> {
-  const metadata = (await listZip(wheel)).find(({ name }) => name.endsWith('.dist-info/METADATA'));
-  const text = metadata === undefined ? '' : await readZipText(wheel, metadata);
+  const text = (await readZipText(wheel, '.dist-info/METADATA')) ?? '';
   return Array.from(
     text.matchAll(/^Requires-Dist: (nvidia-[^;]+?)\s*;.*extra == ["']and-cuda["']/gm),
     (match) => match[1]!,
