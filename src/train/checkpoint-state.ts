@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import type { BatchCursor } from '../../pipeline/index.ts';
+import { type BatchCursor, parseBatchCursor, TacoError } from '../../pipeline/index.ts';
 
 const count = z.int().nonnegative();
 
@@ -36,10 +36,7 @@ const progressSchema = z
     /** Updates made, skipped ones included. */
     step: count,
     /** State of the batches after the last one consumed; null before the first. */
-    cursor: z
-      .strictObject({ version: z.literal(1), dataset: z.string(), seed: count, position: count })
-      .readonly()
-      .nullable(),
+    cursor: z.custom<BatchCursor>().transform(parseBatchCursor).nullable(),
     /** Tokens that went through the encoder in training. */
     numTokens: count,
     /** Updates skipped because loss or gradient were not finite. */
@@ -54,9 +51,12 @@ const progressSchema = z
 /** Where a run stands: everything that changes from step to step besides parameters and moments. */
 export type RunProgress = z.infer<typeof progressSchema>;
 
-export const checkpointStateSchema = z
+/** Version of the checkpoint's files. */
+const VERSION = 1;
+
+const checkpointStateSchema = z
   .strictObject({
-    version: z.literal(1),
+    version: z.literal(VERSION),
     progress: progressSchema,
     /** Length of the metrics file at this state. Lines behind it belong to steps that will be made again. */
     metricsBytes: count,
@@ -65,6 +65,29 @@ export const checkpointStateSchema = z
   .readonly();
 
 export type CheckpointState = z.infer<typeof checkpointStateSchema>;
+
+/**
+ * The state of a checkpoint from its JSON.
+ * @throws TacoError `mismatch` for another version of it or of its cursor, `corrupt` for anything else
+ */
+export function parseCheckpointState(value: unknown, folder: string): CheckpointState {
+  const version =
+    typeof value === 'object' && value !== null && 'version' in value ? value.version : undefined;
+  if (typeof version === 'number' && version !== VERSION) {
+    throw new TacoError(
+      `${folder} has version ${version}, this program reads version ${VERSION}; go on with the version that wrote it, or begin anew with --no-resume`,
+      { code: 'mismatch', stage: 'checkpoint', path: folder },
+    );
+  }
+  const state = checkpointStateSchema.safeParse(value);
+  if (state.success) return state.data;
+  throw new TacoError(`${folder} is damaged: its state has not the form that was expected`, {
+    code: 'corrupt',
+    stage: 'checkpoint',
+    path: folder,
+    cause: state.error,
+  });
+}
 
 /** Before the first step. */
 export const initialProgress: RunProgress = Object.freeze({

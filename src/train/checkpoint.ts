@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { pipeline } from 'node:stream/promises';
 import { z } from 'zod';
 import { messageOf, syncFolder, systemCodeOf, TacoError, writeFileAtomic } from '../../pipeline/index.ts';
-import { type CheckpointState, checkpointStateSchema } from './checkpoint-state.ts';
+import { type CheckpointState, parseCheckpointState } from './checkpoint-state.ts';
 import { readSafetensors, writeSafetensors } from './safetensors.ts';
 import type { NamedArray } from './session-types.ts';
 
@@ -114,7 +114,7 @@ function toJson(value: unknown): string {
 
 /**
  * Compares every file of a checkpoint with the hashes written beside it and reads its state.
- * @throws TacoError `corrupt` naming the file that is missing or was altered
+ * @throws TacoError `corrupt` naming the file that is missing or was altered, `mismatch` for another version's state
  */
 export async function verifyCheckpoint(folder: string): Promise<CheckpointState> {
   const manifest = manifestSchema.safeParse(await readJson(folder, manifestFile));
@@ -130,9 +130,7 @@ export async function verifyCheckpoint(folder: string): Promise<CheckpointState>
     if (size !== bytes) throw damaged(folder, `${name} has ${size} bytes, ${bytes} were written`);
     if ((await hashOf(path)) !== sha256) throw damaged(folder, `${name} is not what was written (sha256)`);
   }
-  const state = checkpointStateSchema.safeParse(await readJson(folder, stateFile));
-  if (!state.success) throw damaged(folder, `${stateFile} has not the form that was expected`);
-  return state.data;
+  return parseCheckpointState(await readJson(folder, stateFile), folder);
 }
 
 /** @returns parameters and optimiser state, as `TrainingSession.importState` takes them */
@@ -146,6 +144,8 @@ async function readJson(folder: string, name: string): Promise<unknown> {
   try {
     return JSON.parse(await readFile(join(folder, name), 'utf8'));
   } catch (error) {
+    const code = systemCodeOf(error);
+    if (code !== undefined && code !== 'ENOENT') throw error;
     throw damaged(folder, `${name} cannot be read (${messageOf(error)})`, error);
   }
 }

@@ -40,7 +40,8 @@ export async function listCheckpoints(runFolder: string): Promise<readonly numbe
 
 /**
  * Finds where a run goes on. A damaged checkpoint is kept for the user to look at, under another name.
- * @throws TacoError `corrupt` when there are checkpoints and all are damaged
+ * @throws TacoError `corrupt` when there are checkpoints and all are damaged; `mismatch` when the newest is of another
+ *   version of this program; `disk` when it cannot be read
  */
 export async function findCheckpoint(runFolder: string): Promise<CheckpointSearch> {
   const damaged: string[] = [];
@@ -49,7 +50,9 @@ export async function findCheckpoint(runFolder: string): Promise<CheckpointSearc
     try {
       return { checkpoint: { path, state: await verifyCheckpoint(path) }, damaged };
     } catch (error) {
-      damaged.push(messageOf(error));
+      // A checkpoint of another version, or one that cannot be read, is not damaged: it must not be set aside.
+      if (!(error instanceof TacoError) || error.code !== 'corrupt') throw unreadable(path, error);
+      damaged.push(error.message);
     }
   }
   const [first] = damaged;
@@ -115,6 +118,16 @@ export async function moveRunAside(runFolder: string): Promise<string> {
   while (existsSync(`${folder}-${number}`)) number += 1;
   await rename(folder, `${folder}-${number}`);
   return `${folder}-${number}`;
+}
+
+function unreadable(path: string, error: unknown): TacoError {
+  if (error instanceof TacoError) return error;
+  return new TacoError(`cannot read the checkpoint ${path}: ${messageOf(error)}`, {
+    code: 'disk',
+    stage: 'checkpoint',
+    path,
+    cause: error,
+  });
 }
 
 async function namesIn(folder: string): Promise<readonly string[]> {

@@ -161,6 +161,23 @@ describe('findCheckpoint', () => {
     ]);
   });
 
+  it.each([
+    ['its state', '"version":1,"progress"', '"version":2,"progress"', /has version 2, .* reads version 1/],
+    ['its cursor', '"cursor":{"version":1', '"cursor":{"version":3', /has version 3, .* reads version 1/],
+  ])('refuses another version of %s, and does not take it for damage', async (_, from, to, message) => {
+    const folder = await temporaryFolder();
+    await writeCheckpoint(folder, contentAt(1));
+    const newest = contentAt(2);
+    const json = JSON.stringify(newest.state);
+    expect(json).toContain(from);
+    const state = JSON.parse(json.replace(from, to)) as CheckpointContent['state'];
+    await writeCheckpoint(folder, { ...newest, state });
+    const refusal = findCheckpoint(folder);
+    await expect(refusal).rejects.toMatchObject({ code: 'mismatch' });
+    await expect(refusal).rejects.toThrow(message);
+    expect(await listCheckpoints(folder)).toEqual([2, 1]);
+  });
+
   it('does not begin anew by itself when all are damaged', async () => {
     const folder = await temporaryFolder();
     await writeCheckpoint(folder, contentAt(1));
