@@ -27,6 +27,8 @@ export interface AttemptOptions {
 
 const UNREACHABLE = new Set(['ENOTFOUND', 'EAI_AGAIN', 'ECONNREFUSED', 'ENETUNREACH', 'EHOSTUNREACH']);
 const PERMANENT = /CERT|ERR_TLS|ERR_SSL|ERR_INVALID|UNABLE_TO_/;
+/** What fetch itself refuses has no code. */
+const PERMANENT_REFUSALS = new Set(['bad port', 'unknown scheme', 'redirect count exceeded']);
 
 /**
  * Sends a request and reads its body to the end, each with a time limit. Never throws for the network's sake.
@@ -105,7 +107,9 @@ function networkFault(error: unknown): Fault {
   const what = code === undefined || detail.includes(code) ? detail : `${code}: ${detail}`;
   const severity =
     code === undefined
-      ? 'passing'
+      ? PERMANENT_REFUSALS.has(detail)
+        ? 'permanent'
+        : 'passing'
       : UNREACHABLE.has(code)
         ? 'unreachable'
         : PERMANENT.test(code)

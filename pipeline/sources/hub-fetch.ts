@@ -171,7 +171,7 @@ class HubSession {
       attempt: count,
       message: limited
         ? `rate limited by ${host}, waiting ${seconds} s`
-        : `${fault.what} for ${nameOf(call.url)}, try ${count + 1} of ${patience} in ${seconds} s`,
+        : `${nameOf(call.url)}: ${fault.what}, try ${count + 1} of ${patience} in ${seconds} s`,
     });
     if (limited) this.#blockedUntil.set(host, this.#now() + waitMs);
     await this.#rest(waitMs, call);

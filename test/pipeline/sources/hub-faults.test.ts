@@ -1,5 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import { createHubFetch } from '../../../pipeline/sources/hub-fetch.ts';
+import { resolveSource } from '../../../pipeline/sources/resolve.ts';
+import type { WaitNotice } from '../../../pipeline/sources/source.ts';
 import type { Fault } from '../../support/hub/faults.ts';
 import type { LoggedRequest } from '../../support/hub/log.ts';
 import { ARTICLE_FILES, ARTICLE_TEXTS, hubBench, hubForTest } from '../../support/hub-datasets.ts';
@@ -87,7 +89,7 @@ describe('a fault that passes', () => {
     const { host } = new URL(hub.endpoint);
     expect(clock.notices.map(({ reason, message }) => [reason, message])).toEqual([
       ['rate-limited', `rate limited by ${host}, waiting 42 s`],
-      ['retry', expect.stringMatching(/ECONNRESET.* for 127.*\/revision\/main, try 2 of 5 in 0\.5 s$/)],
+      ['retry', expect.stringMatching(/^127.*\/revision\/main: .*ECONNRESET.*, try 2 of 5 in 0\.5 s$/)],
     ]);
   });
 });
@@ -262,4 +264,17 @@ describe('addresses that expire', () => {
     );
     expect(error.message).not.toContain('\n');
   });
+});
+
+test('an address that fetch itself refuses is not tried again', async () => {
+  const waits: string[] = [];
+  const onWait = ({ message }: WaitNotice) => waits.push(message);
+  // Port 1 is on the list of ports that no fetch may use.
+  const context = { endpoint: 'http://127.0.0.1:1', onWait };
+  const error = await rejectionOf(resolveSource('hub:team/articles/en', context));
+  expect(error).toMatchObject({
+    code: 'network',
+    message: 'cannot connect to 127.0.0.1:1 (bad port); check HF_ENDPOINT and the certificates',
+  });
+  expect(waits).toEqual([]);
 });
