@@ -32,6 +32,7 @@ export interface Progress {
 }
 
 const BAR_WIDTH = 24;
+const MIN_BAR_WIDTH = 4;
 const REDRAW_INTERVAL_MS = 100;
 
 /** Progress of one long task. The ETA comes from the rate since the first update, so a resumed run is right. */
@@ -49,9 +50,9 @@ export function createProgress(options: ProgressOptions = {}): Progress {
     const at = now();
     drawnAt = at;
     isDrawn = true;
-    const line = lineOf(state, etaMs(state, first, at));
-    if (isTerminal) stream.write(`\r\x1b[2K${line.slice(0, (stream.columns ?? 120) - 1)}`);
-    else stream.write(`${line}\n`);
+    const width = isTerminal ? (stream.columns ?? 120) - 1 : Number.POSITIVE_INFINITY;
+    const line = lineOf(state, etaMs(state, first, at), width);
+    stream.write(isTerminal ? `\r\x1b[2K${line.slice(0, width)}` : `${line}\n`);
   };
 
   return {
@@ -87,16 +88,17 @@ function etaMs(
   return ((state.total - state.done) * (at - first.at)) / done;
 }
 
-function lineOf(state: ProgressState, eta: number | undefined): string {
-  const parts = [state.label];
-  if (state.total !== undefined && state.total > 0) {
-    const share = Math.min(1, state.done / state.total);
-    const filled = Math.round(share * BAR_WIDTH);
-    parts.push(`[${'█'.repeat(filled)}${'░'.repeat(BAR_WIDTH - filled)}]`, `${(share * 100).toFixed(1)} %`);
-  }
-  parts.push(...state.figures);
-  if (eta !== undefined) parts.push(`ETA ${formatDuration(eta)}`);
-  return parts.join('  ');
+/** The bar gives way where the terminal is too narrow for the figures. */
+function lineOf(state: ProgressState, eta: number | undefined, width: number): string {
+  const figures = [...state.figures];
+  if (eta !== undefined) figures.push(`ETA ${formatDuration(eta)}`);
+  if (state.total === undefined || state.total <= 0) return [state.label, ...figures].join('  ');
+  const share = Math.min(1, state.done / state.total);
+  const text = [`${(share * 100).toFixed(1)} %`, ...figures].join('  ');
+  const room = Math.min(BAR_WIDTH, width - state.label.length - text.length - '  []  '.length);
+  if (room < MIN_BAR_WIDTH) return `${state.label}  ${text}`;
+  const filled = Math.round(share * room);
+  return `${state.label}  [${'█'.repeat(filled)}${'░'.repeat(room - filled)}]  ${text}`;
 }
 
 /** `4 s`, `3 min 20 s`, `2 h 05 min`. */

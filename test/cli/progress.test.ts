@@ -1,11 +1,11 @@
 import { describe, expect, it } from 'vitest';
 import { createProgress, formatBytes, formatCount, formatDuration } from '../../src/cli/progress.ts';
 
-function recorder(isTTY: boolean) {
+function recorder(isTTY: boolean, columns = 100) {
   const written: string[] = [];
   let clock = 0;
   const progress = createProgress({
-    stream: { isTTY, columns: 100, write: (text: string) => written.push(text) },
+    stream: { isTTY, columns, write: (text: string) => written.push(text) },
     plainIntervalMs: 1000,
     now: () => clock,
   });
@@ -38,6 +38,15 @@ describe('progress without a terminal', () => {
 });
 
 describe('progress on a terminal', () => {
+  it.each([100, 60, 45, 34])('%i columns show every figure; the bar gives way', (columns) => {
+    const { written, update } = recorder(true, columns);
+    update(0, 0, 100);
+    update(200, 2, 100);
+    expect(written.at(-1)).toContain('2.0 %  loss 2  ETA 10 s');
+    expect(written.at(-1)?.includes('░')).toBe(columns >= 45);
+    expect(written.at(-1)?.replace('\r\x1b[2K', '').length).toBeLessThan(columns);
+  });
+
   it('redraws one line, cut to the width, and ends it once', () => {
     const { written, progress, update } = recorder(true);
     update(0, 0, 100);
