@@ -12,30 +12,20 @@ export type {
 export { batches } from './batches.ts';
 export { parseBatchCursor } from './cursor.ts';
 export { evaluationBatches } from './evaluation-batches.ts';
-export {
-  createPrepareConfig,
-  DATASETS_FOLDER,
-  DEFAULT_SOURCES,
-  DEFAULT_TOKENIZER,
-  type PrepareConfig,
-  type PrepareInput,
-} from './config.ts';
+export { createPrepareConfig, type PrepareConfig, type PrepareInput } from './config.ts';
 export { type PrepareEvent, type PrepareOptions, prepare } from './prepare.ts';
 export { type PrepareContext, type PreparePlan, planPreparation } from './prepare-plan.ts';
 export type { PrepareProgress } from './prepare-stream.ts';
 export { keyOf, Random } from './random.ts';
 export { AtomicFile, type CommittedFile, syncFolder, writeFileAtomic } from './shards/atomic.ts';
 export { type Dataset, openDataset } from './shards/dataset.ts';
-export { type Manifest, type ManifestShard, readManifest, type Split } from './shards/manifest.ts';
-export { BUILTIN_TOKENIZER, builtinTokenizer } from './text/builtin-vocabulary.ts';
+export type { Manifest, ManifestShard, Split } from './shards/manifest.ts';
+export { BUILTIN_TOKENIZER } from './text/builtin-vocabulary.ts';
 export { loadTokenizer, type TokenizerFiles } from './text/load-tokenizer.ts';
 export { tokenizerFilesOf } from './text/tokenizer-files.ts';
 export { type AddedToken, type TokenizerSpec, tokenizerFingerprint } from './text/vocabulary.ts';
-export { startWorker } from './worker-thread.ts';
 export { type FolderLock, lockFolder } from './shards/lock.ts';
 export { createHubFiles, type HubFiles, hubFromEnvironment } from './sources/hub.ts';
-export { type Input, openInput } from './sources/mix.ts';
+export type { Input } from './sources/mix.ts';
 export type { Source, SourceContext, SourceFile, SourceIdentity, WaitNotice } from './sources/source.ts';
-export { parseSourceSpec, parseSourceSpecs, type SourceSpec, shortNameOf } from './sources/spec.ts';
 export { createTokenizer, type DecodeOptions, type Tokenizer } from './text/wordpiece.ts';
-export { type TokenizeOptions, tokenizeChunks, tokenizerWindow } from './text/tokenizer-pool.ts';
