@@ -4,6 +4,8 @@ import type { SourceChunk } from './source.ts';
 /** A chunk is closed before the document that would take it over either bound. */
 export const MAX_CHUNK_BYTES = 512 * 1024;
 export const MAX_CHUNK_DOCUMENTS = 8192;
+/** A larger document is refused: surely not one (a missing line end, a binary file), and memory stays bounded. */
+export const MAX_DOCUMENT_BYTES = 64 * 1024 * 1024;
 
 /** Documents of a source in order, as many as happened to be decoded at once. */
 export interface DocumentBatch {

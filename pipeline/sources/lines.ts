@@ -4,6 +4,7 @@ import { createGunzip } from 'node:zlib';
 import { Decompress } from 'fzstd';
 import { messageOf, TacoError } from '../errors.ts';
 import { localError } from './byte-file.ts';
+import { MAX_DOCUMENT_BYTES } from './chunker.ts';
 
 export type Compression = 'none' | 'gzip' | 'zstd';
 
@@ -16,8 +17,6 @@ export interface LineBatch {
 }
 
 const READ_BYTES = 256 * 1024;
-/** A document larger than this is surely not one: a missing line end, or a binary file. */
-const MAX_DOCUMENT_BYTES = 64 * 1024 * 1024;
 const NEWLINE = 10;
 const CARRIAGE_RETURN = 13;
 

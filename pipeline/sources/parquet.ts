@@ -2,7 +2,7 @@ import { type FileMetaData, parquetMetadataAsync } from 'hyparquet';
 import { messageOf, TacoError } from '../errors.ts';
 import type { SourceCursor } from '../types.ts';
 import type { ByteFile } from './byte-file.ts';
-import type { DocumentBatch } from './chunker.ts';
+import { type DocumentBatch, MAX_DOCUMENT_BYTES } from './chunker.ts';
 import { readTextPages, SequentialBytes } from './parquet-pages.ts';
 import { type ColumnChunk, columnChunks, planRanges } from './parquet-plan.ts';
 import { prefetch } from './prefetch.ts';
@@ -144,6 +144,7 @@ async function* readFile(
     for (const chunk of chunks) {
       const skipRows = chunk.group === from.group ? from.row : 0;
       for await (const page of readTextPages(metadata, chunk, bytes, { skipRows, name: file.name })) {
+        requireDocuments(page.values, file.name, chunk.firstRow + page.firstRow);
         yield {
           documents: page.values,
           cursorAfter: (count) => cursorAt(parquet, from.file, chunk, page.firstRow + count),
@@ -156,6 +157,16 @@ async function* readFile(
   } finally {
     await segments.return(undefined);
   }
+}
+
+/** @throws TacoError `corrupt` for a value that is too large to be a document */
+function requireDocuments(values: DocumentBatch['documents'], path: string, firstRow: number): void {
+  const index = values.findIndex((value) => value != null && value.length > MAX_DOCUMENT_BYTES);
+  if (index === -1) return;
+  throw new TacoError(
+    `row ${firstRow + index} of ${path} is over ${MAX_DOCUMENT_BYTES >> 20} MiB, expected the text of one document; split it, or name another column`,
+    { code: 'corrupt', stage: 'source', path },
+  );
 }
 
 /** The cursor behind `row` rows of a group; the end of a group is the beginning of the next. */

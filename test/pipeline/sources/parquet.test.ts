@@ -257,3 +257,11 @@ describe('planRanges', () => {
     ]);
   });
 });
+
+test('a value that is too large for a document is refused with its row', async () => {
+  const file = memoryFile(await textParquet([{ text: 'a' }, { text: 'x'.repeat(2 ** 26 + 1) }]));
+  const error = await rejectionOf(readMemory(file));
+  expect(error.message).toMatch(
+    /^row 1 of memory\.parquet is over 64 MiB, expected the text of one document/,
+  );
+});
