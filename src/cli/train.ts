@@ -55,7 +55,7 @@ const spec = {
     },
     'exclude-special': {
       type: 'boolean',
-      help: 'TACO: [CLS] and [SEP] take no part in pairs (default: they do)',
+      help: 'TACO: special tokens such as [CLS] and [SEP] take no part in pairs (default: they do)',
     },
     'save-steps': { type: 'number', help: 'updates between checkpoints; 0: only at the end (default: 2500)' },
     'save-total-limit': { type: 'number', help: 'checkpoints kept (default: 3)' },

@@ -8,8 +8,8 @@ export interface AdamWOptions {
   readonly beta1: number;
   readonly beta2: number;
   readonly epsilon: number;
-  /** Which parameters decay; {@link decays} by default. */
-  readonly decays?: (name: string) => boolean;
+  /** Which parameters decay; the original scripts leave biases and LayerNorm alone. */
+  readonly decays: (name: string) => boolean;
 }
 
 /** Running averages of one parameter, both of its shape. */
@@ -41,11 +41,6 @@ export interface AdamWStep {
   readonly step: number;
   /** Factor for all gradients, scalar; 1 when absent. */
   readonly gradientScale?: tf.Scalar;
-}
-
-/** Biases and LayerNorm's weights are left alone by weight decay, as in the original scripts. */
-export function decays(name: string): boolean {
-  return !name.endsWith('bias') && !name.includes('LayerNorm');
 }
 
 /**
@@ -92,7 +87,7 @@ export class AdamW {
   /** The update itself, on scalars: no number of this step is known to it. */
   apply(gradients: ReadonlyMap<string, tf.Tensor>, inputs: AdamWInputs): void {
     const { beta1, beta2 } = this.#options;
-    const isDecayed = this.#options.decays ?? decays;
+    const isDecayed = this.#options.decays;
     tf.tidy(() => {
       const undecayed = tf.scalar(1);
       const scale1 = tf.mul<tf.Scalar>(inputs.gradientScale, 1 - beta1);
