@@ -1,7 +1,7 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { argumentsOf, runCli, startCli, startScript } from '../support/commands.ts';
+import { argumentsOf, runCli, type StartedCommand, startCli, startScript } from '../support/commands.ts';
 import { temporaryFolder } from '../support/folders.ts';
 import { smallRun, writeTrainingFiles } from '../support/training.ts';
 import { readRun } from '../support/training-runs.ts';
@@ -12,43 +12,53 @@ function stepsIn(folder: string): number {
   return existsSync(path) ? readFileSync(path, 'utf8').split('"type":"update"').length - 1 : 0;
 }
 
-function untilStep(folder: string, step: number): Promise<unknown> {
-  return expect.poll(() => stepsIn(folder), { interval: 5, timeout: 30_000 }).toBeGreaterThanOrEqual(step);
+/** Waits until a command has made so many steps; a command that ends before fails with what it said. */
+async function untilStep(folder: string, step: number, { ended }: StartedCommand): Promise<void> {
+  const reached = expect
+    .poll(() => stepsIn(folder), { interval: 5, timeout: 60_000 })
+    .toBeGreaterThanOrEqual(step);
+  const early = ended.then(({ status, stderr }) => {
+    if (stepsIn(folder) < step) throw new Error(`ended with ${status} before step ${step}: ${stderr}`);
+  });
+  await Promise.race([reached, early]);
 }
 
 describe('npm run train', () => {
-  it('killed or terminated in the middle, ends with the same bits as if nothing had happened', async () => {
+  // Far fewer steps than there are between two checkpoints pass while this process waits for its turn.
+  it('killed or terminated in the middle, ends with the same bits as if nothing had happened', {
+    timeout: 180_000,
+  }, async () => {
     const folder = await temporaryFolder();
     const files = await writeTrainingFiles(folder);
     const flags = (out: string) => ({
       ...smallRun(files, join(folder, out)),
-      'max-steps': 60,
-      'save-steps': 25,
+      'max-steps': 240,
+      'save-steps': 100,
     });
     const straight = flags('straight');
     const expected = runCli('train', argumentsOf(straight));
 
     const interrupted = flags('interrupted');
     const killed = startCli('train', argumentsOf(interrupted));
-    await untilStep(interrupted.out, 28);
+    await untilStep(interrupted.out, 103, killed);
     killed.child.kill('SIGKILL');
     expect(await killed.ended).toMatchObject({ signal: 'SIGKILL' });
-    expect(readFileSync(join(interrupted.out, 'latest'), 'utf8')).toBe('checkpoint-25\n');
+    expect(readFileSync(join(interrupted.out, 'latest'), 'utf8')).toBe('checkpoint-100\n');
 
     const terminated = startCli('train', argumentsOf(interrupted));
-    await untilStep(interrupted.out, 32);
+    await untilStep(interrupted.out, 107, terminated);
     terminated.child.kill('SIGTERM');
     const stopped = await terminated.ended;
     expect(stopped.status).toBe(143);
-    expect(stopped.stderr).toContain('checkpoint-25, step 25 of 60');
+    expect(stopped.stderr).toContain('checkpoint-100, step 100 of 240');
     const [, step] =
-      /stopped at step (\d+) of 60; the same command goes on from there/.exec(stopped.stderr) ?? [];
-    expect(Number(step)).toBeGreaterThanOrEqual(32);
+      /stopped at step (\d+) of 240; the same command goes on from there/.exec(stopped.stderr) ?? [];
+    expect(Number(step)).toBeGreaterThanOrEqual(107);
     expect(readFileSync(join(interrupted.out, 'latest'), 'utf8')).toBe(`checkpoint-${step ?? ''}\n`);
 
     const finished = await runCli('train', argumentsOf({ ...interrupted, resume: true }));
     expect(finished.status).toBe(0);
-    expect(finished.stderr).toContain('finished: 60 updates');
+    expect(finished.stderr).toContain('finished: 240 updates');
     expect((await expected).status).toBe(0);
     expect(await readRun(interrupted.out)).toEqual(await readRun(straight.out));
   });
@@ -60,10 +70,10 @@ describe('npm run train', () => {
     const folder = await temporaryFolder();
     const files = await writeTrainingFiles(folder);
     const flags = { ...smallRun(files, join(folder, 'run')), 'max-steps': 2000 };
-    const { child, ended } = startScript('train', argumentsOf(flags));
-    await untilStep(flags.out, 3);
-    process.kill(target(child.pid!), signal);
-    const stopped = await ended;
+    const command = startScript('train', argumentsOf(flags));
+    await untilStep(flags.out, 3, command);
+    process.kill(target(command.child.pid!), signal);
+    const stopped = await command.ended;
     expect(stopped.status).toBe(status);
     const [, step] = /stopped at step (\d+) of 2000/.exec(stopped.stderr) ?? [];
     expect(readFileSync(join(flags.out, 'latest'), 'utf8')).toBe(`checkpoint-${step ?? ''}\n`);
