@@ -3,7 +3,6 @@ import { dirname, join } from 'node:path';
 import * as tf from '@tensorflow/tfjs-core';
 import { setWasmPaths, version_wasm } from '@tensorflow/tfjs-backend-wasm';
 import { messageOf, TacoError } from '../../pipeline/index.ts';
-import { registerRowGather } from './kernel-gather-wasm.ts';
 import { registerTensorFlowKernels } from './kernels-tensorflow.ts';
 import { registerWasmKernels } from './kernels-wasm.ts';
 import { findNativeTensorFlow, loadNativeTensorFlow, projectRoot } from './native.ts';
@@ -76,7 +75,6 @@ async function openWasm(notes: readonly string[]): Promise<Backend> {
   if (!isStarted('wasm')) setWasmPaths(join(packageFolder, 'dist', '/'));
   await activate('wasm');
   registerWasmKernels();
-  registerRowGather();
   // The generated loader makes itself the process's handler of errors; ours would no longer be printed as usual.
   for (const event of events) {
     for (const listener of process.rawListeners(event)) {

@@ -3,6 +3,7 @@ import { hasKernelFor, KERNELS } from '../ops/kernel.ts';
 import { attention, attentionGradient } from './kernels-wasm-attention.ts';
 import { registerFusedMatMul, registerMatMul } from './kernels-wasm-matmul.ts';
 import { adamW, dropout, gelu, geluGradient, sumOfSquares } from './kernels-wasm-elementwise.ts';
+import { registerRowGather } from './kernels-wasm-gather.ts';
 import {
   columnSums,
   crossEntropy,
@@ -30,6 +31,7 @@ export function registerWasmKernels(): void {
   registerMatMul();
   registerFusedMatMul();
   registerIdentity();
+  registerRowGather();
 }
 
 /** tfjs's own copies; a tensor of the same data is enough, since tensors never change. */

@@ -50,19 +50,6 @@ export function statelessStart(seed0: number, seed1: number): PhiloxStart {
   return { key: [k0, k1], counter: [0, 0, c2, c3] };
 }
 
-/**
- * Uniform numbers in [0, 1) as StatelessRandomUniform returns them for float32: 23 bits each, four of one counter.
- */
-export function statelessUniform(seed0: number, seed1: number, length: number): Float32Array<ArrayBuffer> {
-  const { key, counter } = statelessStart(seed0, seed1);
-  const values = new Float32Array(length);
-  for (let i = 0; i < length; i += 4) {
-    const words = philox([i / 4, counter[1], counter[2], counter[3]], key);
-    for (let j = 0; j < 4 && i + j < length; j += 1) values[i + j] = (words[j]! & 0x7fffff) / 2 ** 23;
-  }
-  return values;
-}
-
 /** Upper 32 bits of the 64-bit product of two unsigned 32-bit numbers. */
 function highProduct(a: number, b: number): number {
   const aLow = a & 0xffff;

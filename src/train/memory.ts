@@ -74,7 +74,7 @@ export function requireMemory(
   }
   const fits = estimatePeakBytes({ ...size, batchSize }, name) <= limit;
   const advice = fits
-    ? `--batch-size ${batchSize} --grad-accum ${gradAccum} updates on as many rows and fits`
+    ? `--batch-size ${batchSize} --grad-accum ${gradAccum} updates on at least as many rows and fits`
     : 'choose a smaller --model, or shorter rows';
   const owner = name === 'wasm' && limit === wasmHeapBytes ? 'WebAssembly can address' : 'there are';
   throw new TacoError(

@@ -1,8 +1,21 @@
 import * as tf from '@tensorflow/tfjs-core';
 import { describe, expect, it } from 'vitest';
-import { philox, statelessUniform } from '../../../src/engine/philox.ts';
+import { philox, statelessStart } from '../../../src/engine/philox.ts';
 import { applyDropout, dropout } from '../../../src/ops/dropout.ts';
 import { describeOnEachBackend } from '../../support/backends.ts';
+
+/**
+ * Uniform numbers in [0, 1) as StatelessRandomUniform returns them for float32: 23 bits each, four of one counter.
+ */
+function statelessUniform(seed0: number, seed1: number, length: number): Float32Array<ArrayBuffer> {
+  const { key, counter } = statelessStart(seed0, seed1);
+  const values = new Float32Array(length);
+  for (let i = 0; i < length; i += 4) {
+    const words = philox([i / 4, counter[1], counter[2], counter[3]], key);
+    for (let j = 0; j < 4 && i + j < length; j += 1) values[i + j] = (words[j]! & 0x7fffff) / 2 ** 23;
+  }
+  return values;
+}
 
 const RATE = 0.1;
 

@@ -2,7 +2,6 @@ import { BackendWasm } from '@tensorflow/tfjs-backend-wasm';
 import * as tf from '@tensorflow/tfjs-core';
 
 const backendName = 'wasm';
-let isRegistered = false;
 
 /**
  * Replaces the WebAssembly backend's gather for the case that training uses, whole rows of a matrix. Its own
@@ -10,7 +9,6 @@ let isRegistered = false;
  * 512), where copying rows takes 40 ms. Other cases go to the kernel that was there.
  */
 export function registerRowGather(): void {
-  if (isRegistered) return;
   const original = tf.getKernel(tf.GatherV2, backendName);
   tf.unregisterKernel(tf.GatherV2, backendName);
   tf.registerKernel({
@@ -27,7 +25,6 @@ export function registerRowGather(): void {
       return gatherRows(call.backend, x, indices);
     },
   });
-  isRegistered = true;
 }
 
 function gatherRows(backend: BackendWasm, x: tf.TensorInfo, indices: tf.TensorInfo): tf.TensorInfo {
