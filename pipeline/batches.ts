@@ -5,7 +5,7 @@ import type { BatchMessage, BatchWorkerData } from './batch-messages.ts';
 import { messageOf, TacoError } from './errors.ts';
 import { trainingBatches } from './training-batches.ts';
 import type { Batch } from './types.ts';
-import { startWorker } from './worker-thread.ts';
+import { startWorker } from './workers/worker-thread.ts';
 
 /**
  * The endless stream of training batches after a cursor, made in a worker thread. At most `prefetch` batches are

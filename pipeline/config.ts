@@ -18,9 +18,10 @@ export interface PrepareConfig {
   readonly remainder: DatasetSettings['remainder'];
   /** Share of the documents, 0 to 0.5. */
   readonly validation: number;
-  /** Threads that tokenize; 0 tokenizes in the calling one. */
+  /** Threads that decode, tokenize and encode; 0 does all in the calling one. */
   readonly workers: number;
   readonly seed: number;
+  readonly dedup: DatasetSettings['dedup'];
   /** The dataset's folder. */
   readonly out: string;
   /** A multiple of `rowsPerGroup`. */
@@ -70,8 +71,9 @@ const schema = z.strictObject({
   packing: choice('--packing', ['concat', 'documents']).default('concat'),
   remainder: choice('--remainder', ['pad', 'drop']).default('pad'),
   validation: z.union([z.number(), z.string()]).default('0.5%').transform(shareOf),
-  workers: whole('--workers', 0, 256).default(() => Math.max(1, availableParallelism() - 1)),
+  workers: whole('--workers', 0, 256).default(() => availableParallelism()),
   seed: whole('--seed', 0, Number.MAX_SAFE_INTEGER).default(42),
+  dedup: choice('--dedup', ['none', 'exact']).default('none'),
   out: text('--out').optional(),
   rowsPerShard: whole('--rows-per-shard', 1, MAX_IDS_PER_SHARD).default(DEFAULT_ROWS_PER_SHARD),
   rowsPerGroup: whole('rowsPerGroup', 1, 65_536).optional(),
@@ -104,8 +106,8 @@ export function createPrepareConfig(input: PrepareInput = {}): PrepareConfig {
 
 /** The part of the configuration that the rows depend on, as the manifest keeps it. */
 export function settingsOf(config: PrepareConfig): DatasetSettings {
-  const { maxSeqLen, packing, remainder, validation, seed, rowsPerShard, rowsPerGroup } = config;
-  return { maxSeqLen, packing, remainder, validation, seed, rowsPerShard, rowsPerGroup };
+  const { maxSeqLen, packing, remainder, validation, seed, dedup, rowsPerShard, rowsPerGroup } = config;
+  return { maxSeqLen, packing, remainder, validation, seed, dedup, rowsPerShard, rowsPerGroup };
 }
 
 /** `'0.5%'` or `0.005`, to a share. */
@@ -125,15 +127,17 @@ interface FolderFacts {
   readonly tokenizer: string;
   readonly maxSeqLen: number;
   readonly packing: string;
+  readonly dedup: string;
 }
 
 /** `wiki-books-256` and the like: what differs most often is in the name, the manifest holds the rest. */
 function defaultFolder(facts: FolderFacts, specs: readonly SourceSpec[]): string {
-  const { sources, tokenizer, maxSeqLen, packing } = facts;
+  const { sources, tokenizer, maxSeqLen, packing, dedup } = facts;
   const isDefault = sources.join('\n') === DEFAULT_SOURCES.join('\n');
   const parts = isDefault ? ['wiki-books'] : specs.map(shortNameOf);
   parts.push(String(maxSeqLen));
   if (packing !== 'concat') parts.push(packing);
+  if (dedup !== 'none') parts.push('dedup');
   if (tokenizer !== DEFAULT_TOKENIZER && tokenizer !== BUILTIN_TOKENIZER)
     parts.push(tokenizerName(tokenizer));
   return join(DATASETS_FOLDER, parts.join('-'));

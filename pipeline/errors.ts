@@ -49,3 +49,21 @@ export function systemCodeOf(error: unknown): string | undefined {
   if (error instanceof Error && 'code' in error && typeof error.code === 'string') return error.code;
   return undefined;
 }
+
+/** An error on its way between threads, where it would lose its class. */
+export interface ErrorMessage {
+  readonly message: string;
+  /** Of a TacoError; another error is one of this program. */
+  readonly details: Omit<TacoErrorOptions, 'cause'> | undefined;
+}
+
+export function errorMessageOf(error: unknown): ErrorMessage {
+  if (!(error instanceof TacoError)) return { message: messageOf(error), details: undefined };
+  const { code, stage, path } = error;
+  return { message: error.message, details: { code, stage, ...(path === undefined ? {} : { path }) } };
+}
+
+/** The TacoError again, or undefined for an error of this program. */
+export function tacoErrorOf({ message, details }: ErrorMessage): TacoError | undefined {
+  return details === undefined ? undefined : new TacoError(message, details);
+}

@@ -16,6 +16,7 @@ export { createPrepareConfig, type PrepareConfig, type PrepareInput } from './co
 export { type PrepareEvent, type PrepareOptions, prepare } from './prepare.ts';
 export { type PrepareContext, type PreparePlan, planPreparation } from './prepare-plan.ts';
 export type { PrepareProgress } from './prepare-stream.ts';
+export { STAGES, type StageTimes } from './stage-times.ts';
 export { keyOf, Random } from './random.ts';
 export { AtomicFile, type CommittedFile, syncFolder, writeFileAtomic } from './shards/atomic.ts';
 export { type Dataset, openDataset } from './shards/dataset.ts';

@@ -36,7 +36,14 @@ export interface Remainder {
   readonly dropped: number;
 }
 
-export type PackedDocuments = Pick<TokenChunk, 'ids' | 'ends' | 'hashes'>;
+export type PackedDocuments = Pick<TokenChunk, 'ids' | 'ends' | 'hashes' | 'firstDocument'>;
+/**
+ * Whether a document is packed or left out.
+ * @param hashes as in `TokenChunk`
+ * @param index the document's place in them
+ */
+export type Admission = (hashes: Uint32Array, index: number, numTokens: number) => boolean;
+
 export type PackPosition = Pick<PrepareCursor, 'document' | 'token'>;
 
 /**
@@ -46,11 +53,20 @@ export type PackPosition = Pick<PrepareCursor, 'document' | 'token'>;
 export class Packer {
   readonly #options: PackOptions;
   readonly #splits: Readonly<Record<Split, SplitBuffer>>;
+  readonly #admit: Admission;
   #position: PackPosition = { document: 0, token: 0 };
 
-  /** @param carry ids of the row that each split has begun, from an earlier packer's `carry` */
-  constructor(options: PackOptions, carry: PrepareCursor['carry'] = { train: [], validation: [] }) {
+  /**
+   * @param carry ids of the row that each split has begun, from an earlier packer's `carry`
+   * @param admit asked once for each document that is begun
+   */
+  constructor(
+    options: PackOptions,
+    carry: PrepareCursor['carry'] = { train: [], validation: [] },
+    admit: Admission = () => true,
+  ) {
     this.#options = options;
+    this.#admit = admit;
     this.#splits = {
       train: new SplitBuffer('train', options, carry.train),
       validation: new SplitBuffer('validation', options, carry.validation),
@@ -68,27 +84,28 @@ export class Packer {
   }
 
   /**
-   * Packs a chunk and yields each row group when it is full. Between two groups `position`, `carry` and
+   * Packs a part of a chunk and yields each row group when it is full. Between two groups `position`, `carry` and
    * `takeRows` tell the state to go on from.
-   * @param from where in the chunk to start, for the first chunk after a restart
+   * @param from where in the chunk to start, for the first chunk after a restart: what is before it is packed already
    */
   *pack(chunk: PackedDocuments, from: PackPosition = { document: 0, token: 0 }): Generator<RowGroup> {
     const isConcat = this.#options.packing === 'concat';
-    this.#position = from;
-    for (let document = from.document; document < chunk.ends.length; document += 1) {
-      const start = document === 0 ? 0 : chunk.ends[document - 1]!;
-      const end = chunk.ends[document]!;
-      const isValidation = isValidationDocument(
-        chunk.hashes[4 * document]!,
-        chunk.hashes[4 * document + 1]!,
-        this.#options,
-      );
-      const buffer = this.#splits[isValidation ? 'validation' : 'train'];
-      // A document without a token would only add an empty [CLS] [SEP].
-      while (start < end && this.#position.document === document) {
-        const ids = chunk.ids.subarray(start, end);
-        this.#position = isConcat ? this.#appendConcat(buffer, ids) : this.#appendRows(buffer, ids);
-        if (buffer.isFull) yield buffer.take();
+    const { firstDocument, ends, hashes } = chunk;
+    const first = Math.max(from.document, firstDocument);
+    this.#position = first === from.document ? from : { document: first, token: 0 };
+    for (let index = first - firstDocument; index < ends.length; index += 1) {
+      const document = firstDocument + index;
+      const start = index === 0 ? 0 : ends[index - 1]!;
+      const end = ends[index]!;
+      if (this.#position.token > 0 || this.#admit(hashes, index, end - start)) {
+        const isValidation = isValidationDocument(hashes[4 * index]!, hashes[4 * index + 1]!, this.#options);
+        const buffer = this.#splits[isValidation ? 'validation' : 'train'];
+        // A document without a token would only add an empty [CLS] [SEP].
+        while (start < end && this.#position.document === document) {
+          const ids = chunk.ids.subarray(start, end);
+          this.#position = isConcat ? this.#appendConcat(buffer, ids) : this.#appendRows(buffer, ids);
+          if (buffer.isFull) yield buffer.take();
+        }
       }
       this.#position = { document: document + 1, token: 0 };
     }
@@ -119,7 +136,10 @@ export class Packer {
       place = 1;
     }
     const stopIds = Math.min(last, stop);
-    for (; place < stopIds; place += 1) buffer.push(ids[place - 1]!);
+    if (place < stopIds) {
+      buffer.append(ids, place - 1, stopIds - 1);
+      place = stopIds;
+    }
     if (place === last && place < stop) {
       buffer.push(sep);
       place += 1;
@@ -133,7 +153,7 @@ export class Packer {
     const { cls, sep } = this.#options.specialTokenIds;
     const stop = Math.min(ids.length, token + this.#options.maxSeqLen - 2);
     buffer.push(cls);
-    for (let index = token; index < stop; index += 1) buffer.push(ids[index]!);
+    buffer.append(ids, token, stop);
     buffer.push(sep);
     buffer.padRow();
     return stop === ids.length ? { document: document + 1, token: 0 } : { document, token: stop };
@@ -154,6 +174,9 @@ export function isValidationDocument(
   if (validation <= 0) return false;
   return keyOf(seed, low, high) < validation * 0x1_0000_0000;
 }
+
+/** Below this a loop is faster than a view and its copy. */
+const SHORT_COPY_IDS = 32;
 
 /** One split's group in the making: at most `rowsPerGroup` rows. */
 class SplitBuffer {
@@ -190,6 +213,15 @@ class SplitBuffer {
   push(id: number): void {
     this.#ids[this.#fill] = id;
     this.#fill += 1;
+  }
+
+  append(ids: Int32Array, start: number, end: number): void {
+    if (end - start > SHORT_COPY_IDS) {
+      this.#ids.set(ids.subarray(start, end), this.#fill);
+    } else {
+      for (let index = start; index < end; index += 1) this.#ids[this.#fill + index - start] = ids[index]!;
+    }
+    this.#fill += end - start;
   }
 
   padRow(): void {

@@ -3,7 +3,13 @@ import { DEFAULT_TOKENIZER, type PrepareConfig, settingsOf } from './config.ts';
 import { TacoError } from './errors.ts';
 import { assertFreeFolder } from './shards/check.ts';
 import type { DatasetSettings, Manifest, ManifestTokenizer } from './shards/manifest.ts';
-import { canonicalJson, fingerprintOf, manifestFile, readManifest } from './shards/manifest.ts';
+import {
+  canonicalJson,
+  fingerprintOf,
+  manifestFile,
+  readManifest,
+  SCHEMA_VERSION,
+} from './shards/manifest.ts';
 import { noTotals } from './shards/totals.ts';
 import type { Input } from './sources/mix.ts';
 import { openInput } from './sources/mix.ts';
@@ -39,6 +45,7 @@ const flagOf: Readonly<Record<keyof DatasetSettings, string>> = {
   remainder: '--remainder',
   validation: '--validation',
   seed: '--seed',
+  dedup: '--dedup',
   rowsPerShard: '--rows-per-shard',
   rowsPerGroup: 'rowsPerGroup',
 };
@@ -123,7 +130,14 @@ function tokenizerFacts(reference: string, spec: TokenizerSpec): ManifestTokeniz
 }
 
 function newManifest(facts: Pick<Manifest, 'settings' | 'sources' | 'tokenizer' | 'fingerprint'>): Manifest {
-  return { schemaVersion: 1, status: 'running', ...facts, shards: [], totals: noTotals };
+  return {
+    schemaVersion: SCHEMA_VERSION,
+    status: 'running',
+    ...facts,
+    shards: [],
+    seen: [],
+    totals: noTotals,
+  };
 }
 
 function assertSameSettings(existing: Manifest, asked: DatasetSettings, config: PrepareConfig): void {

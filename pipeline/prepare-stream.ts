@@ -3,13 +3,16 @@ import { pullFrom } from './backpressure.ts';
 import type { Commit, CommitterOptions } from './shards/committer.ts';
 import { ShardCommitter } from './shards/committer.ts';
 import type { Input } from './sources/mix.ts';
-import { tokenizeChunks, tokenizerWindow } from './text/tokenizer-pool.ts';
+import { MAX_CHUNK_BYTES } from './sources/chunker.ts';
+import type { StageTimes } from './stage-times.ts';
 import type { TokenizerSpec } from './text/vocabulary.ts';
-import type { TokenChunk } from './types.ts';
+import { tokenizeChunks } from './tokenize.ts';
+import type { DocumentChunk, InputCursor, TokenChunk } from './types.ts';
+import { createJobPool, tokenizerWindow } from './workers/job-pool.ts';
 
-/** After each chunk; counts are of this stream alone. */
-export interface PrepareProgress {
-  /** Bytes of the sources' files that are behind. */
+/** How far one source is; counts are of this stream alone. */
+export interface SourceProgress {
+  /** Bytes of the source's files that are behind. */
   readonly inputBytes: number;
   readonly totalInputBytes: number;
   readonly documents: number;
@@ -18,10 +21,17 @@ export interface PrepareProgress {
   readonly tokens: number;
 }
 
-export interface PackInputOptions extends Omit<CommitterOptions, 'specialTokenIds'> {
+/** After each chunk. */
+export interface PrepareProgress {
+  readonly sources: readonly SourceProgress[];
+  /** The source that the chunk is of. */
+  readonly source: number;
+}
+
+export interface PackInputOptions extends Omit<CommitterOptions, 'specialTokenIds' | 'encode'> {
   readonly input: Input;
   readonly tokenizer: TokenizerSpec;
-  /** Threads that tokenize; 0 tokenizes in this one. */
+  /** Threads that decode, tokenize and encode; 0 does all in this one. */
   readonly workers: number;
   /** Aborted: stops behind the chunk that is being packed. */
   readonly signal: AbortSignal;
@@ -31,52 +41,52 @@ export interface PackInputOptions extends Omit<CommitterOptions, 'specialTokenId
 }
 
 /**
- * The composed stream: input ► tokenizer threads ► packer ► shards. At most `tokenizerWindow` chunks and one are between
- * the input and the disk, whatever is slow. Settles when nothing is being written any more, and leaves no
- * temporary file.
+ * The composed stream: input ► threads ► packer ► threads ► shards. At most `tokenizerWindow` chunks and one are between
+ * the input and the disk, whatever is slow, and of chunks larger than usual as many fewer. Settles when nothing is being
+ * written any more, and leaves no temporary file.
  * @throws TacoError of whichever stage failed
  */
 export async function packInput(options: PackInputOptions): Promise<void> {
   const { input, tokenizer, workers, signal, onCommit, onProgress, ...place } = options;
   if (signal.aborted) return;
-  const committer = new ShardCommitter({ ...place, specialTokenIds: tokenizer.specialTokenIds });
+  const { times, start } = options;
+  const pool = createJobPool({ spec: tokenizer, workers, times });
+  const committer = new ShardCommitter({
+    ...place,
+    specialTokenIds: tokenizer.specialTokenIds,
+    encode: (ids, rows) => pool.encode(ids, rows),
+  });
   const credits = new Subject<number>();
+  /** Of the chunks under way, the oldest first. */
+  const costs: number[] = [];
   const over = new AbortController();
   const stop = AbortSignal.any([signal, over.signal]);
   const isStopped = (): boolean => stop.aborted;
+  const progress = progressOf(input, start.input);
   let inFlight: Promise<void> = Promise.resolve();
-  let progress: PrepareProgress = {
-    inputBytes: 0,
-    totalInputBytes: input.totalBytes,
-    documents: 0,
-    textBytes: 0,
-    tokens: 0,
-  };
 
   const pack = async (chunk: TokenChunk): Promise<void> => {
     for await (const commit of committer.take(chunk)) {
       if ((await onCommit(commit, false)) === 'stop') over.abort();
       if (isStopped()) return;
     }
-    progress = {
-      ...progress,
-      inputBytes: chunk.inputBytes,
-      documents: progress.documents + chunk.ends.length,
-      textBytes: progress.textBytes + chunk.textBytes,
-      tokens: progress.tokens + chunk.ids.length,
-    };
-    onProgress(progress);
+    onProgress(progress(chunk));
   };
 
   try {
-    const packed = pullFrom(input.read(options.start.input), credits, tokenizerWindow(workers) + 1).pipe(
-      tokenizeChunks({ spec: tokenizer, workers }),
+    const chunks = timed(input.read(start.input), times);
+    const packed = pullFrom(chunks, credits, tokenizerWindow(workers) + 1, (chunk) => {
+      const cost = Math.max(1, Math.floor(chunk.textBytes / LARGE_CHUNK_BYTES));
+      costs.push(cost);
+      return cost;
+    }).pipe(
+      tokenizeChunks(pool),
       concatMap((chunk) => {
         inFlight = pack(chunk);
-        return inFlight;
+        return inFlight.then(() => chunk);
       }),
-      tap(() => {
-        credits.next(1);
+      tap(({ isLast }) => {
+        if (isLast) credits.next(costs.shift()!);
       }),
       takeUntil(fromEvent(stop, 'abort')),
     );
@@ -85,6 +95,46 @@ export async function packInput(options: PackInputOptions): Promise<void> {
   } finally {
     // When the stream was cut off, its last chunk may still be on the way to the disk.
     await inFlight.catch(() => undefined);
+    pool.end();
     await committer.discard();
   }
+}
+
+/** Pages of one megabyte, which a unit may consist of, are no larger than usual. */
+const LARGE_CHUNK_BYTES = 4 * MAX_CHUNK_BYTES;
+
+/** Adds the time that each item is waited for. */
+async function* timed(
+  chunks: AsyncIterable<DocumentChunk>,
+  times: StageTimes,
+): AsyncGenerator<DocumentChunk> {
+  let startedAt = performance.now();
+  for await (const chunk of chunks) {
+    times.fetch += performance.now() - startedAt;
+    yield chunk;
+    startedAt = performance.now();
+  }
+}
+
+/** @returns counts one more part */
+function progressOf(input: Input, from: InputCursor): (chunk: TokenChunk) => PrepareProgress {
+  let sources: readonly SourceProgress[] = input.identities.map(({ files }, index) => {
+    const bytes = (list: typeof files): number => list.reduce((sum, file) => sum + file.sizeBytes, 0);
+    const inputBytes = bytes(files.slice(0, from.sources[index]?.file));
+    return { inputBytes, totalInputBytes: bytes(files), documents: 0, textBytes: 0, tokens: 0 };
+  });
+  return ({ source, inputBytes, ends, textBytes, ids }) => {
+    sources = sources.map((before, index) =>
+      index === source
+        ? {
+            ...before,
+            inputBytes,
+            documents: before.documents + ends.length,
+            textBytes: before.textBytes + textBytes,
+            tokens: before.tokens + ids.length,
+          }
+        : before,
+    );
+    return { sources, source };
+  };
 }

@@ -11,7 +11,9 @@ import type { Commit } from './shards/committer.ts';
 import { lockFolder } from './shards/lock.ts';
 import type { DatasetTotals, Manifest, ManifestShard, PrepareCursor } from './shards/manifest.ts';
 import { writeManifest } from './shards/manifest.ts';
+import { SeenDocuments } from './shards/seen-documents.ts';
 import { addTotals } from './shards/totals.ts';
+import { noStageTimes, type StageTimes } from './stage-times.ts';
 import { tokenizerFilesOf } from './text/tokenizer-files.ts';
 
 /** What happens during preparation, in order: `planned` first, `done` or `stopped` last. */
@@ -25,7 +27,13 @@ export type PrepareEvent =
   | { readonly type: 'committed'; readonly shards: readonly ManifestShard[] }
   /** Interrupted: the same configuration continues. No manifest when nothing was begun. */
   | { readonly type: 'stopped'; readonly manifest: Manifest | undefined }
-  | { readonly type: 'done'; readonly manifest: Manifest; readonly wasComplete: boolean };
+  | {
+      readonly type: 'done';
+      readonly manifest: Manifest;
+      readonly wasComplete: boolean;
+      /** Of this run alone. */
+      readonly times: Readonly<StageTimes>;
+    };
 
 export interface PrepareOptions extends PrepareContext {
   /** Aborted: stop at the next safe place and end with `stopped`. */
@@ -43,6 +51,7 @@ export function prepare(config: PrepareConfig, options: PrepareOptions): Observa
     const unsubscribed = new AbortController();
     const { signal } = options;
     const run: Run = {
+      times: noStageTimes(),
       signal: signal === undefined ? unsubscribed.signal : AbortSignal.any([signal, unsubscribed.signal]),
       emit: (event) => {
         subscriber.next(event);
@@ -64,6 +73,7 @@ export function prepare(config: PrepareConfig, options: PrepareOptions): Observa
 
 interface Run {
   readonly signal: AbortSignal;
+  readonly times: StageTimes;
   readonly emit: (event: PrepareEvent) => void;
 }
 
@@ -85,7 +95,7 @@ async function prepareFolder(config: PrepareConfig, context: PrepareContext, run
     }
     const wasComplete = manifest.status === 'complete';
     const last = wasComplete ? manifest : await fill(plan, manifest, run);
-    if (last.status === 'complete') run.emit({ type: 'done', manifest: last, wasComplete });
+    if (last.status === 'complete') run.emit({ type: 'done', manifest: last, wasComplete, times: run.times });
     else run.emit({ type: 'stopped', manifest: last });
   } finally {
     await lock.release();
@@ -124,6 +134,7 @@ async function begin({ config, tokenizer, manifest, exists }: PreparePlan): Prom
 async function repair(plan: PreparePlan, run: Run): Promise<void> {
   const { config, manifest } = plan;
   let index = 0;
+  let numCommits = 0;
   for (const commit of commitsOf(manifest)) {
     let isDamaged = false;
     for (const shard of commit.shards) {
@@ -135,13 +146,15 @@ async function repair(plan: PreparePlan, run: Run): Promise<void> {
       isDamaged = true;
       run.emit({ type: 'repairing', file: shard.file, damage });
     }
-    if (isDamaged) await remake(plan, commit, run);
+    if (isDamaged) await remake(plan, commit, await seenBefore(plan, numCommits), run);
+    numCommits += 1;
   }
 }
 
 async function remake(
   plan: PreparePlan,
   { shards, start, firstShard }: CommitRecord,
+  seen: SeenDocuments | undefined,
   run: Run,
 ): Promise<void> {
   const expected = new Map(shards.map((shard) => [shard.file, shard.sha256]));
@@ -156,7 +169,20 @@ async function remake(
     return 'stop';
   };
   const from = start ?? beginningOf(plan);
-  await packInput({ ...streamOf(plan, run), start: from, nextShard: firstShard, onCommit });
+  try {
+    await packInput({ ...streamOf(plan, run), start: from, nextShard: firstShard, seen, onCommit });
+  } finally {
+    seen?.close();
+  }
+}
+
+/** What the first commits of a manifest had seen; undefined where duplicates are kept. */
+async function seenBefore(
+  { config, manifest }: PreparePlan,
+  numCommits: number,
+): Promise<SeenDocuments | undefined> {
+  if (manifest.settings.dedup === 'none') return undefined;
+  return SeenDocuments.open(config.out, manifest.seen.slice(0, numCommits));
 }
 
 function streamOf({ config, input, tokenizer, manifest }: PreparePlan, run: Run) {
@@ -167,6 +193,7 @@ function streamOf({ config, input, tokenizer, manifest }: PreparePlan, run: Run)
     input,
     tokenizer,
     signal: run.signal,
+    times: run.times,
     onProgress: (progress: PrepareProgress) => {
       run.emit({ type: 'progress', progress });
     },
@@ -184,12 +211,18 @@ async function fill(plan: PreparePlan, begun: Manifest, run: Run): Promise<Manif
     const totals = addTotals(manifest.totals, commit.counts);
     if (isLast) assertHasRows(totals, plan.config);
     const shards = [...manifest.shards, ...commit.shards];
-    manifest = { ...manifest, status: isLast ? 'complete' : 'running', shards, totals };
+    const seenFiles = commit.seen === undefined ? manifest.seen : [...manifest.seen, commit.seen];
+    manifest = { ...manifest, status: isLast ? 'complete' : 'running', shards, seen: seenFiles, totals };
     await writeManifest(out, manifest);
     if (commit.shards.length > 0) run.emit({ type: 'committed', shards: commit.shards });
     return 'go on';
   };
-  await packInput({ ...streamOf(plan, run), start, nextShard, onCommit });
+  const seen = await seenBefore(plan, manifest.seen.length);
+  try {
+    await packInput({ ...streamOf(plan, run), start, nextShard, seen, onCommit });
+  } finally {
+    seen?.close();
+  }
   return manifest;
 }
 

@@ -2,6 +2,7 @@
  * The shapes that travel between the stages. Everything is flat typed arrays, so that a chunk crosses to a
  * worker thread without a copy and without an object per document.
  */
+import type { CompressionCodec, SchemaTree } from 'hyparquet';
 
 /** Where reading goes on: everything before it has been delivered. Constant size, JSON. */
 export interface SourceCursor {
@@ -13,43 +14,88 @@ export interface SourceCursor {
   readonly row: number;
 }
 
-/** A run of whole documents. Its borders depend on the source alone, never on timing or workers. */
-export interface DocumentChunk {
+/** Documents as text. */
+export interface TextDocuments {
+  readonly kind: 'text';
   /** UTF-8 text of the documents, one after another without separators; malformed bytes possible. */
   readonly text: Uint8Array<ArrayBuffer>;
   /** [num documents] exclusive end of each document in `text`. */
   readonly ends: Uint32Array<ArrayBuffer>;
+}
+
+/** A page of a Parquet column as it is stored. */
+export interface EncodedPage {
+  /** Row group, for messages. */
+  readonly group: number;
+  /** Byte of the file at which the page begins, for messages. */
+  readonly fileOffset: number;
+  /** Row of the file that its first value is of, for messages. */
+  readonly firstRow: number;
+  /** [start, end) of the page, header included, in the unit's `bytes`. */
+  readonly start: number;
+  readonly end: number;
+  /** Compression of its column chunk: `SNAPPY`, `ZSTD`, … */
+  readonly codec: CompressionCodec;
+  /** Values at its start that are not wanted. */
+  readonly skipValues: number;
+}
+
+/** Documents as whole pages of a Parquet text column, which a worker decompresses and decodes. */
+export interface EncodedDocuments {
+  readonly kind: 'parquet';
+  /** File's name, for messages. */
+  readonly name: string;
+  readonly bytes: Uint8Array<ArrayBuffer>;
+  /** In order; the dictionary that data pages refer to comes before them. */
+  readonly pages: readonly EncodedPage[];
+  /** Schema elements from the root to the column. */
+  readonly schemaPath: readonly SchemaTree[];
+}
+
+/** A run of whole documents. Its borders depend on the source alone, never on timing or workers. */
+export interface DocumentChunk {
+  readonly documents: TextDocuments | EncodedDocuments;
+  /** Bytes of text in it; for encoded pages what their headers say, give or take empty documents. */
+  readonly textBytes: number;
   /** Index of the source among the sources of the run. */
   readonly source: number;
   /** State of all sources from which this chunk is read again. */
   readonly at: InputCursor;
   /** State of all sources after this chunk. */
   readonly next: InputCursor;
-  /** Bytes of the source's files that lie behind `next`, for progress. */
+  /** Bytes of its source's files that lie behind `next`, for progress. */
   readonly inputBytes: number;
 }
 
 /** State of the whole input: one cursor for each source, and what the mixing needs. */
 export interface InputCursor {
   readonly sources: readonly SourceCursor[];
-  /** Text bytes delivered per source so far: weighted mixing picks the source furthest behind its share. */
+  /** `textBytes` delivered per source so far: weighted mixing picks the source furthest behind its share. */
   readonly deliveredBytes: readonly number[];
 }
 
-/** A tokenized chunk: same documents, same order. No special tokens are added here; the packer does. */
+/**
+ * Tokens of consecutive documents of one chunk: same documents, same order, the empty ones left out. A chunk whose
+ * pages hold much text comes in several parts. No special tokens are added here; the packer does.
+ */
 export interface TokenChunk {
   /** Token ids of the documents, one after another. */
   readonly ids: Int32Array<ArrayBuffer>;
   /** [num documents] exclusive end of each document in `ids`. */
   readonly ends: Uint32Array<ArrayBuffer>;
-  /** [num documents, 4] 128-bit hash of each document's bytes, lowest 32 bits first: decides train or validation. */
+  /** [4 * num documents] 128-bit hash of each document's bytes, in 32-bit lanes, the lowest first. */
   readonly hashes: Uint32Array<ArrayBuffer>;
+  /** Place of the first document in the chunk, counting those that are not empty. */
+  readonly firstDocument: number;
+  /** Whether the chunk ends with these documents. There is such a part for every chunk, perhaps without any. */
+  readonly isLast: boolean;
   readonly source: number;
   readonly at: InputCursor;
   readonly next: InputCursor;
   readonly inputBytes: number;
-  /** Bytes of text tokenized. */
+  /** Bytes of text tokenized, and the characters (code points) that they are. */
   readonly textBytes: number;
+  readonly numCharacters: number;
   /** How many of `ids` are the unknown token. */
   readonly numUnknown: number;
 }

@@ -7,6 +7,7 @@ import { systemCodeOf, TacoError } from '../errors.ts';
 import { diskError, removeTemporaryFiles } from './atomic.ts';
 import type { Manifest, ManifestShard, PrepareCursor, Split } from './manifest.ts';
 import { canonicalJson } from './manifest.ts';
+import { seenFolder } from './seen-documents.ts';
 
 /** Shards that were committed together, with what it takes to make them again. */
 export interface CommitRecord {
@@ -70,12 +71,21 @@ export async function removeLeftovers(folder: string, manifest: Manifest): Promi
     await removeTemporaryFiles(join(folder, split));
     for (const name of await namesIn(join(folder, split))) {
       if (!/^\d{5,}\.parquet$/.test(name) || known.has(`${split}/${name}`)) continue;
-      const path = join(folder, split, name);
-      await rm(path, { force: true }).catch((error: unknown) => {
-        throw diskError('remove', path, error);
-      });
+      await remove(join(folder, split, name));
     }
   }
+  const seen = new Set(manifest.seen.map(({ file }) => file));
+  await removeTemporaryFiles(join(folder, seenFolder));
+  for (const name of await namesIn(join(folder, seenFolder))) {
+    const file = `${seenFolder}/${name}`;
+    if (/^\d{5,}\.bin$/.test(name) && !seen.has(file)) await remove(join(folder, file));
+  }
+}
+
+async function remove(path: string): Promise<void> {
+  await rm(path, { force: true }).catch((error: unknown) => {
+    throw diskError('remove', path, error);
+  });
 }
 
 /**

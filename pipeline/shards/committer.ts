@@ -1,11 +1,20 @@
 import { join } from 'node:path';
-import type { PackOptions, RowGroup } from '../pack.ts';
+import type { Admission, PackOptions, PackPosition, RowGroup } from '../pack.ts';
 import { Packer } from '../pack.ts';
+import type { StageTimes } from '../stage-times.ts';
 import type { TokenChunk } from '../types.ts';
 import { ensureFolder } from './atomic.ts';
-import type { DatasetSettings, DatasetTotals, ManifestShard, PrepareCursor, Split } from './manifest.ts';
+import type {
+  DatasetSettings,
+  DatasetTotals,
+  ManifestShard,
+  PrepareCursor,
+  SeenFile,
+  Split,
+} from './manifest.ts';
+import type { SeenDocuments } from './seen-documents.ts';
 import { addTotals, noTotals } from './totals.ts';
-import type { WrittenShard } from './writer.ts';
+import type { PageEncoder, WrittenShard } from './writer.ts';
 import { ShardWriter } from './writer.ts';
 
 const splits: readonly Split[] = ['train', 'validation'];
@@ -19,15 +28,24 @@ export interface CommitterOptions {
   readonly start: PrepareCursor;
   /** Number of the next shard of each split. */
   readonly nextShard: Readonly<Record<Split, number>>;
+  readonly encode: PageEncoder;
+  /** Documents seen before, where duplicates are left out. */
+  readonly seen?: SeenDocuments | undefined;
+  /** Milliseconds of packing and of waiting for the disk are added here. */
+  readonly times: StageTimes;
 }
 
 /** Shards that are under their final names and belong together: one full train shard, and what validation has. */
 export interface Commit {
   readonly shards: readonly ManifestShard[];
   readonly end: PrepareCursor;
+  /** Documents that were new, where duplicates are left out and the run goes on. */
+  readonly seen: SeenFile | undefined;
   /** Since the commit before. */
   readonly counts: DatasetTotals;
 }
+
+const CHUNK_START: PackPosition = { document: 0, token: 0 };
 
 /**
  * Packs tokenized chunks into shards. Holds one row group of each split in memory; full ones go to the open
@@ -42,39 +60,53 @@ export class ShardCommitter {
   #counts = noTotals;
   #end: PrepareCursor;
   /** Place in the first chunk; later ones are taken whole. */
-  #from: { readonly document: number; readonly token: number };
+  #from: PackPosition;
+  /** Of the parts so far of the chunk that is being taken. */
+  #chunkCounts = noTotals;
 
   constructor(options: CommitterOptions) {
     const { settings, specialTokenIds, start, nextShard } = options;
     this.#options = options;
-    this.#packer = new Packer({ ...settings, specialTokenIds }, start.carry);
+    this.#packer = new Packer({ ...settings, specialTokenIds }, start.carry, this.#admission());
     this.#next = { ...nextShard };
     this.#end = start;
     this.#from = { document: start.document, token: start.token };
   }
 
   /**
-   * Takes the next chunk of the input. Yields a commit whenever a train shard is full; the caller notes it in
-   * the manifest before it goes on.
+   * Takes the next part of the input. Yields a commit whenever a train shard is full; the caller notes it in the
+   * manifest before it goes on.
    * @throws TacoError `disk`
    */
   async *take(chunk: TokenChunk): AsyncGenerator<Commit> {
-    const from = this.#from;
-    this.#from = { document: 0, token: 0 };
-    for (const group of this.#packer.pack(chunk, from)) {
-      await this.#write(group);
-      if (this.#open.get('train')?.rows === this.#options.settings.rowsPerShard) {
+    const { times, settings } = this.#options;
+    const groups = this.#packer.pack(chunk, this.#from);
+    for (;;) {
+      const startedAt = performance.now();
+      const next = groups.next();
+      times.pack += performance.now() - startedAt;
+      if (next.done === true) break;
+      await this.#write(next.value);
+      if (this.#open.get('train')?.rows === settings.rowsPerShard) {
         const validation = this.#packer.takeRows('validation');
         if (validation !== undefined) await this.#write(validation);
-        yield await this.#commit({ input: chunk.at, ...this.#packer.position, carry: this.#packer.carry });
+        const end = { input: chunk.at, ...this.#packer.position, carry: this.#packer.carry };
+        yield await this.#commit(end, this.#options.seen);
       }
     }
-    // Counted when the chunk is over: a run that restarts inside a chunk reads it again and counts it then.
-    this.#count({
+    this.#chunkCounts = addTotals(this.#chunkCounts, {
+      ...noTotals,
       documents: chunk.ends.length,
       textBytes: chunk.textBytes,
+      characters: chunk.numCharacters,
+      textTokens: chunk.ids.length,
       unknownTokens: chunk.numUnknown,
     });
+    if (!chunk.isLast) return;
+    // Counted when the chunk is over: a run that restarts inside a chunk reads it again and counts it then.
+    this.#count(this.#chunkCounts);
+    this.#chunkCounts = noTotals;
+    this.#from = CHUNK_START;
     this.#end = { input: chunk.next, document: 0, token: 0, carry: this.#packer.carry };
   }
 
@@ -96,15 +128,17 @@ export class ShardCommitter {
   }
 
   async #write(group: RowGroup): Promise<void> {
-    const { folder, settings } = this.#options;
+    const { folder, settings, encode, times } = this.#options;
     const { split, rows, tokens } = group;
     let writer = this.#open.get(split);
     if (writer === undefined) {
       await ensureFolder(join(folder, split));
-      writer = await ShardWriter.create(folder, split, this.#next[split]);
+      writer = await ShardWriter.create(folder, split, this.#next[split], encode);
       this.#open.set(split, writer);
     }
+    const startedAt = performance.now();
     await writer.write(group);
+    times.write += performance.now() - startedAt;
     this.#count({
       tokens,
       paddingTokens: rows * settings.maxSeqLen - tokens,
@@ -112,7 +146,8 @@ export class ShardCommitter {
     });
   }
 
-  async #commit(end: PrepareCursor): Promise<Commit> {
+  async #commit(end: PrepareCursor, documents?: SeenDocuments): Promise<Commit> {
+    const startedAt = performance.now();
     const written: WrittenShard[] = [];
     for (const split of splits) {
       const writer = this.#open.get(split);
@@ -121,9 +156,23 @@ export class ShardCommitter {
       this.#open.delete(split);
       this.#next[split] += 1;
     }
+    const seen = await documents?.save();
+    this.#options.times.write += performance.now() - startedAt;
     const counts = this.#counts;
     this.#counts = noTotals;
-    return { shards: written.map((shard) => ({ ...shard, end })), end, counts };
+    return { shards: written.map((shard) => ({ ...shard, end })), end, seen, counts };
+  }
+
+  /** Lets the first of equal documents pass. */
+  #admission(): Admission | undefined {
+    const { seen } = this.#options;
+    if (seen === undefined) return undefined;
+    return (hashes, index, numTokens) => {
+      const isNew = seen.add(hashes, index);
+      // Counted at once: a run that restarts behind it does not see it again.
+      if (!isNew) this.#count({ duplicateDocuments: 1, duplicateTokens: numTokens });
+      return isNew;
+    };
   }
 
   #count(counts: Partial<DatasetTotals>): void {

@@ -1,7 +1,6 @@
-import { endianness } from 'node:os';
 import { crc32 } from 'node:zlib';
-import { snappyUncompress } from 'hyparquet';
 import { parquetHeader } from 'hyparquet/src/column.js';
+import { decodeDelta } from './delta.ts';
 
 /** What a column chunk of token rows must hold. */
 export interface ListPageLayout {
@@ -22,14 +21,6 @@ export class DamagedPage extends Error {
     super(message, { cause });
     this.offset = offset;
   }
-}
-
-/** Page sections before decompression, format versions 1 and 2 alike. */
-interface PageParts {
-  readonly repetition: Uint8Array;
-  readonly definition: Uint8Array;
-  /** PLAIN values. */
-  readonly values: Uint8Array;
 }
 
 type PageHeader = ReturnType<typeof parquetHeader>;
@@ -69,12 +60,12 @@ function hasChecksum({ crc }: PageHeader, body: Uint8Array): boolean {
 }
 
 /**
- * Decodes a column chunk of `list<int32>` rows of equal length without boxing a value: one PLAIN data page of
- * either version, Snappy or uncompressed, as our own writer makes them.
+ * Decodes a column chunk of `list<int32>` rows of equal length without boxing a value: one data page of version 2,
+ * DELTA_BINARY_PACKED without a codec, as our own writer makes them.
  *
  * @param chunk the whole column chunk
- * @returns [numRows * rowLength] ids, or undefined where the chunk is laid out otherwise (dictionary, several
- *   pages, another codec) and needs a general decoder
+ * @returns [numRows * rowLength] ids, or undefined where the chunk is laid out otherwise (another encoding, several
+ *   pages, a codec) and needs a general decoder
  * @throws DamagedPage when the checksum or any length or level does not fit
  */
 export function decodeListPage(
@@ -84,76 +75,33 @@ export function decodeListPage(
   const reader = { view: new DataView(chunk.buffer, chunk.byteOffset, chunk.byteLength), offset: 0 };
   const header = readHeader(reader);
   const body = chunk.subarray(reader.offset);
-  if (!isOwnLayout(header, body.length, layout)) return undefined;
+  const details = header.data_page_header_v2;
+  if (
+    header.type !== 'DATA_PAGE_V2' ||
+    details?.encoding !== 'DELTA_BINARY_PACKED' ||
+    layout.codec !== 'UNCOMPRESSED' ||
+    header.compressed_page_size !== body.length
+  ) {
+    return undefined;
+  }
   try {
     if (!hasChecksum(header, body)) throw new Error('its checksum differs');
     const { numRows, rowLength } = layout;
-    const numValues = (header.data_page_header ?? header.data_page_header_v2)?.num_values;
-    if (numValues !== numRows * rowLength) {
-      throw new Error(`${numValues ?? 'no'} ids, expected ${numRows} rows of ${rowLength}`);
+    const numValues = numRows * rowLength;
+    if (details.num_values !== numValues || details.num_nulls !== 0) {
+      throw new Error(`${details.num_values} ids, expected ${numRows} rows of ${rowLength}`);
     }
-    const parts = header.type === 'DATA_PAGE' ? splitV1(header, body, layout) : splitV2(header, body, layout);
-    checkLevels(parts, layout);
-    return int32Of(parts.values);
+    const repetitionEnd = details.repetition_levels_byte_length;
+    const levelsEnd = repetitionEnd + details.definition_levels_byte_length;
+    checkLevels(body.subarray(0, repetitionEnd), body.subarray(repetitionEnd, levelsEnd), layout);
+    return decodeDelta(body.subarray(levelsEnd), numValues);
   } catch (error) {
     throw new DamagedPage(error instanceof Error ? error.message : String(error), reader.offset, error);
   }
 }
 
-function isOwnLayout(header: PageHeader, bodyBytes: number, { codec }: ListPageLayout): boolean {
-  const details = header.data_page_header ?? header.data_page_header_v2;
-  return (
-    (header.type === 'DATA_PAGE' || header.type === 'DATA_PAGE_V2') &&
-    details?.encoding === 'PLAIN' &&
-    header.compressed_page_size === bodyBytes &&
-    (codec === 'SNAPPY' || codec === 'UNCOMPRESSED')
-  );
-}
-
-function decompress(bytes: Uint8Array, size: number, codec: string): Uint8Array {
-  if (codec === 'SNAPPY') {
-    const output = new Uint8Array(size);
-    snappyUncompress(bytes, output);
-    return output;
-  }
-  if (bytes.length !== size) throw new Error(`${bytes.length} bytes, expected ${size}`);
-  return bytes;
-}
-
-function splitV2(header: PageHeader, body: Uint8Array, layout: ListPageLayout): PageParts {
-  const details = header.data_page_header_v2!;
-  const repetitionEnd = details.repetition_levels_byte_length;
-  const levelsEnd = repetitionEnd + details.definition_levels_byte_length;
-  const valuesBytes = layout.numRows * layout.rowLength * 4;
-  if (header.uncompressed_page_size - levelsEnd !== valuesBytes || details.num_nulls !== 0) {
-    throw new Error('its sizes do not fit');
-  }
-  const codec = details.is_compressed === false ? 'UNCOMPRESSED' : layout.codec;
-  return {
-    repetition: body.subarray(0, repetitionEnd),
-    definition: body.subarray(repetitionEnd, levelsEnd),
-    values: decompress(body.subarray(levelsEnd), valuesBytes, codec),
-  };
-}
-
-function splitV1(header: PageHeader, body: Uint8Array, layout: ListPageLayout): PageParts {
-  const valuesBytes = layout.numRows * layout.rowLength * 4;
-  // Levels of rows of equal length take a few bytes a row; bit-packed they take at most a byte a value.
-  if (header.uncompressed_page_size > 2 * valuesBytes + 1024) throw new Error('its sizes do not fit');
-  const page = decompress(body, header.uncompressed_page_size, layout.codec);
-  const view = new DataView(page.buffer, page.byteOffset, page.byteLength);
-  const repetitionEnd = 4 + view.getUint32(0, true);
-  const definitionEnd = repetitionEnd + 4 + view.getUint32(repetitionEnd, true);
-  if (page.length - definitionEnd !== valuesBytes) throw new Error('its sizes do not fit');
-  return {
-    repetition: page.subarray(4, repetitionEnd),
-    definition: page.subarray(repetitionEnd + 4, definitionEnd),
-    values: page.subarray(definitionEnd),
-  };
-}
-
 /** Each row begins with repetition level 0 and goes on with the highest; nothing is null or empty. */
-function checkLevels({ repetition, definition }: PageParts, layout: ListPageLayout): void {
+function checkLevels(repetition: Uint8Array, definition: Uint8Array, layout: ListPageLayout): void {
   const { numRows, rowLength, maxRepetition, maxDefinition } = layout;
   const numValues = numRows * rowLength;
   const definitions = decodeLevels(definition, maxDefinition, numValues);
@@ -203,10 +151,4 @@ function decodeLevels(bytes: Uint8Array, maxLevel: number, count: number): Uint8
     }
   }
   return levels;
-}
-
-function int32Of(bytes: Uint8Array): Int32Array<ArrayBuffer> {
-  const copy = new Uint8Array(bytes); // aligned
-  if (endianness() === 'BE') Buffer.from(copy.buffer).swap32();
-  return new Int32Array(copy.buffer);
 }

@@ -37,6 +37,7 @@ const settings = z
     remainder: z.enum(['pad', 'drop']),
     validation: z.number().min(0).max(1),
     seed: count,
+    dedup: z.enum(['none', 'exact']),
     rowsPerShard: z.int().positive(),
     rowsPerGroup: z.int().positive(),
   })
@@ -84,12 +85,20 @@ const shard = z
   })
   .readonly();
 
+const seen = z
+  .strictObject({ file: z.string().regex(/^seen\/\d{5,}\.bin$/), documents: count, sha256 })
+  .readonly();
+
 const totals = z
   .strictObject({
     documents: count,
+    duplicateDocuments: count,
     textBytes: count,
-    tokens: count,
+    characters: count,
+    textTokens: count,
+    duplicateTokens: count,
     unknownTokens: count,
+    tokens: count,
     paddingTokens: count,
     droppedTokens: count,
     trainRows: count,
@@ -99,13 +108,14 @@ const totals = z
 
 export const manifestSchema = z
   .strictObject({
-    schemaVersion: z.literal(1),
+    schemaVersion: z.literal(2),
     status: z.enum(['running', 'complete']),
     fingerprint: sha256,
     settings,
     sources: z.array(source).min(1).readonly(),
     tokenizer,
     shards: z.array(shard).readonly(),
+    seen: z.array(seen).readonly(),
     totals,
   })
   .readonly();

@@ -36,6 +36,8 @@ export interface DatasetSettings {
   /** Share of the documents that go to the validation split, 0 to 1. */
   readonly validation: number;
   readonly seed: number;
+  /** `exact`: of documents with the same bytes only the first is kept, over all sources. */
+  readonly dedup: 'none' | 'exact';
   readonly rowsPerShard: number;
   /** Every row group of the train split has this many rows, except its very last one. */
   readonly rowsPerGroup: number;
@@ -68,11 +70,22 @@ export interface ManifestShard {
 }
 
 export interface DatasetTotals {
+  /** Documents read that hold text, duplicates included. */
   readonly documents: number;
+  /** Of these, left out as exact copies of an earlier one. */
+  readonly duplicateDocuments: number;
+  /** Text of all documents read. */
   readonly textBytes: number;
+  /** Code points of that text. */
+  readonly characters: number;
+  /** Ids of that text, without [CLS] and [SEP]. */
+  readonly textTokens: number;
+  /** Of these, in duplicates that were left out. */
+  readonly duplicateTokens: number;
+  /** Of `textTokens`, unknown to the vocabulary. */
+  readonly unknownTokens: number;
   /** Ids in rows, with [CLS] and [SEP], without padding. */
   readonly tokens: number;
-  readonly unknownTokens: number;
   readonly paddingTokens: number;
   /** Ids of the unfinished last rows, when they are dropped. */
   readonly droppedTokens: number;
@@ -82,7 +95,7 @@ export interface DatasetTotals {
 
 /** A prepared dataset, or one in the making. Shards are listed in the order in which they were made. */
 export interface Manifest {
-  readonly schemaVersion: 1;
+  readonly schemaVersion: typeof SCHEMA_VERSION;
   readonly status: 'running' | 'complete';
   /** `fingerprintOf` the settings, sources and tokenizer: equal fingerprints mean equal rows. */
   readonly fingerprint: string;
@@ -90,10 +103,23 @@ export interface Manifest {
   readonly sources: readonly SourceIdentity[];
   readonly tokenizer: ManifestTokenizer;
   readonly shards: readonly ManifestShard[];
+  /** With `dedup: 'exact'`, what each commit that was not the last had seen for the first time. */
+  readonly seen: readonly SeenFile[];
   readonly totals: DatasetTotals;
 }
 
+/** Hashes of documents on disk, 16 bytes each. */
+export interface SeenFile {
+  /** Relative to the dataset's folder: `seen/00000.bin`. */
+  readonly file: string;
+  readonly documents: number;
+  readonly sha256: string;
+}
+
 export const manifestFile = 'manifest.json';
+
+/** Raised by whatever changes the rows or bytes made from the same input, or the form of the manifest. */
+export const SCHEMA_VERSION = 2;
 
 /** Relative path of a shard. */
 export function shardFile(split: Split, index: number): string {
@@ -121,7 +147,9 @@ function sha256Of(text: string): string {
 export function fingerprintOf(facts: Pick<Manifest, 'settings' | 'sources' | 'tokenizer'>): string {
   const sources = facts.sources.map((source) => ({ ...source, spec: undefined }));
   const tokenizer = { ...facts.tokenizer, reference: undefined };
-  return sha256Of(canonicalJson({ schemaVersion: 1, settings: facts.settings, sources, tokenizer }));
+  return sha256Of(
+    canonicalJson({ schemaVersion: SCHEMA_VERSION, settings: facts.settings, sources, tokenizer }),
+  );
 }
 
 /** The file's text: readable, one shard a line, with a checksum over everything else. Equal manifests, equal text. */
@@ -157,9 +185,9 @@ export function parseManifest(text: string, path: string): Manifest {
   }
   if (typeof value !== 'object' || value === null || Array.isArray(value)) throw corrupt('not a JSON object');
   const { checksum, ...content } = value as Record<string, unknown>;
-  if (content.schemaVersion !== 1) {
+  if (content.schemaVersion !== SCHEMA_VERSION) {
     throw new TacoError(
-      `${path} has schema version ${JSON.stringify(content.schemaVersion ?? null)}, this program reads version 1; prepare the dataset again in another folder`,
+      `${path} has schema version ${JSON.stringify(content.schemaVersion ?? null)}, this program reads version ${SCHEMA_VERSION}; prepare the dataset again in another folder`,
       { code: 'mismatch', stage: 'shards', path },
     );
   }

@@ -1,57 +1,46 @@
-import { endianness } from 'node:os';
 import { crc32 } from 'node:zlib';
-import type { EncodedPage } from 'parquetjs-lite';
 import parquetTypes from 'parquetjs-lite/gen-nodejs/parquet_types.js';
-import { deflate } from 'parquetjs-lite/lib/compression.js';
 import { serializeThrift } from 'parquetjs-lite/lib/util.js';
+import { encodeDelta } from './delta.ts';
 
 /*
- * A column of lists of equal length needs no shredding: its levels follow from the two lengths, and its values
- * are the array's own bytes. parquetjs-lite's own way, value by value, is some ten times slower.
+ * A column of lists of equal length needs no shredding: its levels follow from the two lengths. parquetjs-lite's own
+ * way, value by value, is some ten times slower.
  */
-
-/** A page and what it would be without compression, header included. */
-export interface ListPage extends EncodedPage {
-  readonly uncompressedBytes: number;
-}
 
 /**
- * Encodes rows of equal length as one data page (format version 2, Snappy) of a
+ * Encodes rows of equal length as one data page (format version 2, DELTA_BINARY_PACKED, no codec) of a
  * `required group (LIST) { repeated group list { required int32 element } }`.
  * @param ids [numRows * rowLength]
+ * @returns the page with its header, in a buffer of its own
  */
-export function encodeListPage(ids: Int32Array<ArrayBuffer>, numRows: number): ListPage {
+export function encodeListPage(ids: Int32Array, numRows: number): Uint8Array<ArrayBuffer> {
   const repetition = repetitionLevels(numRows, ids.length / numRows);
   // No list is empty and no element null: every definition level is 1.
   const definition = Buffer.from([...varint(ids.length << 1), 1]);
-  const plain = littleEndianBytes(ids);
-  const values = deflate('SNAPPY', plain);
+  const values = encodeDelta(ids);
 
   const header = new parquetTypes.PageHeader();
-  const levelsBytes = repetition.length + definition.length;
+  const body = Buffer.concat([repetition, definition, values]);
   header.type = parquetTypes.PageType.DATA_PAGE_V2;
-  header.uncompressed_page_size = levelsBytes + plain.length;
-  header.compressed_page_size = levelsBytes + values.length;
+  header.uncompressed_page_size = body.length;
+  header.compressed_page_size = body.length;
+  header.crc = crc32(body) | 0; // thrift has signed integers only
   const details = new parquetTypes.DataPageHeaderV2();
   details.num_values = ids.length;
   details.num_nulls = 0;
   details.num_rows = numRows;
-  details.encoding = parquetTypes.Encoding.PLAIN;
+  details.encoding = parquetTypes.Encoding.DELTA_BINARY_PACKED;
   details.definition_levels_byte_length = definition.length;
   details.repetition_levels_byte_length = repetition.length;
-  details.is_compressed = true;
+  details.is_compressed = false;
   header.data_page_header_v2 = details;
 
-  const body = Buffer.concat([repetition, definition, values]);
-  header.crc = crc32(body) | 0; // thrift has signed integers only
-
   const headerBytes = serializeThrift(header);
-  return {
-    page: Buffer.concat([headerBytes, body]),
-    num_values: ids.length,
-    first_row_index: 0,
-    uncompressedBytes: headerBytes.length + levelsBytes + plain.length,
-  };
+  const page = new Uint8Array(headerBytes.length + body.length);
+  page.set(headerBytes);
+  page.set(body, headerBytes.length);
+  return page;
 }
 
 /** A 0 begins each row and 1 goes on with it: two runs a row in the RLE hybrid encoding, bit width 1. */
@@ -67,9 +56,4 @@ function varint(value: number): number[] {
   for (; rest > 0x7f; rest >>>= 7) bytes.push((rest & 0x7f) | 0x80);
   bytes.push(rest);
   return bytes;
-}
-
-function littleEndianBytes(ids: Int32Array<ArrayBuffer>): Buffer {
-  const bytes = Buffer.from(ids.buffer, ids.byteOffset, ids.byteLength);
-  return endianness() === 'LE' ? bytes : Buffer.from(bytes).swap32();
 }

@@ -11,13 +11,13 @@ declare module 'parquetjs-lite' {
   }
 
   export class ParquetSchema {
-    readonly fieldList: readonly object[];
+    readonly fieldList: readonly { encoding?: string }[];
     constructor(definition: Readonly<Record<string, FieldDefinition>>);
   }
 
   /** A data page, header included, as the envelope writer takes it. */
   export interface EncodedPage {
-    readonly page: Buffer;
+    readonly page: Uint8Array;
     /** Leaf values, for the column's count. */
     readonly num_values: number;
     readonly first_row_index: number;
@@ -31,7 +31,6 @@ declare module 'parquetjs-lite' {
 
   export interface RowGroupMetadata {
     total_byte_size: number;
-    readonly columns: readonly { readonly meta_data: { total_uncompressed_size: number } }[];
   }
 
   export class ParquetEnvelopeWriter {
@@ -69,14 +68,10 @@ declare module 'parquetjs-lite/gen-nodejs/parquet_types.js' {
     is_compressed: boolean;
   }
   export const PageType: { readonly DATA_PAGE_V2: number };
-  export const Encoding: { readonly PLAIN: number };
+  export const Encoding: { readonly DELTA_BINARY_PACKED: number };
 }
 
 declare module 'parquetjs-lite/lib/util.js' {
   import type { PageHeader } from 'parquetjs-lite/gen-nodejs/parquet_types.js';
   export function serializeThrift(structure: PageHeader): Buffer;
-}
-
-declare module 'parquetjs-lite/lib/compression.js' {
-  export function deflate(method: 'SNAPPY', bytes: Uint8Array): Uint8Array;
 }

@@ -3,9 +3,13 @@ import type { DatasetTotals } from './manifest.ts';
 /** The tally of nothing. */
 export const noTotals: DatasetTotals = {
   documents: 0,
+  duplicateDocuments: 0,
   textBytes: 0,
-  tokens: 0,
+  characters: 0,
+  textTokens: 0,
+  duplicateTokens: 0,
   unknownTokens: 0,
+  tokens: 0,
   paddingTokens: 0,
   droppedTokens: 0,
   trainRows: 0,
@@ -14,14 +18,7 @@ export const noTotals: DatasetTotals = {
 
 /** Sum of two tallies. */
 export function addTotals(a: DatasetTotals, b: DatasetTotals): DatasetTotals {
-  return {
-    documents: a.documents + b.documents,
-    textBytes: a.textBytes + b.textBytes,
-    tokens: a.tokens + b.tokens,
-    unknownTokens: a.unknownTokens + b.unknownTokens,
-    paddingTokens: a.paddingTokens + b.paddingTokens,
-    droppedTokens: a.droppedTokens + b.droppedTokens,
-    trainRows: a.trainRows + b.trainRows,
-    validationRows: a.validationRows + b.validationRows,
-  };
+  const sum = { ...a };
+  for (const name of Object.keys(noTotals) as (keyof DatasetTotals)[]) sum[name] += b[name];
+  return sum;
 }

@@ -82,8 +82,12 @@ class ChunkBuilder {
   take(): SourceChunk {
     this.settle();
     const chunk = {
-      text: this.#text.slice(0, this.#numBytes),
-      ends: this.#ends.slice(0, this.#numDocuments),
+      documents: {
+        kind: 'text',
+        text: this.#text.slice(0, this.#numBytes),
+        ends: this.#ends.slice(0, this.#numDocuments),
+      } as const,
+      textBytes: this.#numBytes,
       next: this.#next!,
       inputBytes: this.#inputBytes,
     };

@@ -1,6 +1,5 @@
 import { TacoError } from '../errors.ts';
 import { type ByteFile, openLocalFile } from './byte-file.ts';
-import { chunkDocuments } from './chunker.ts';
 import { createHub, type Hub, type HubRepository } from './hub-client.ts';
 import { cachedPath, isCached, openCachedFile, readCachedFile } from './hub-cache.ts';
 import { chooseTrainFiles, type FileChoice } from './hub-files.ts';
@@ -44,7 +43,6 @@ export async function resolveHubDataset(
   };
   const sizesBytes = files.map((file) => file.sizeBytes);
   const totalBytes = sizesBytes.reduce((sum, size) => sum + size, 0);
-  const end = { cursor: { file: files.length, group: 0, row: 0 }, totalBytes };
   return {
     identity: {
       spec: spec.text,
@@ -58,8 +56,7 @@ export async function resolveHubDataset(
       files,
     },
     totalBytes,
-    read: (from) =>
-      chunkDocuments(readParquetFiles({ column: spec.column, sizesBytes, open: openOnce }, from), end),
+    read: (from) => readParquetFiles({ sizesBytes, open: openOnce }, from),
   };
 }
 

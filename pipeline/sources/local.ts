@@ -12,7 +12,7 @@ import { isBlank, textOfJsonLine } from './json-lines.ts';
 import { type LineBatch, readLines, readWhole } from './lines.ts';
 import { formatOf, hasKnownExtension, type LocalFormat } from './local-format.ts';
 import { openParquet, readParquetFiles } from './parquet.ts';
-import { START, type Source, type SourceContext, type SourceFile } from './source.ts';
+import { START, type Source, type SourceChunk, type SourceContext, type SourceFile } from './source.ts';
 import { DEFAULT_COLUMN, type FileSpec } from './spec.ts';
 
 /** Files up to this size are pinned by their content, larger ones by size and time of change. */
@@ -30,7 +30,7 @@ export async function resolveLocal(spec: FileSpec, context: SourceContext): Prom
   const absolute = paths.map((path) => resolve(folder, path));
   const totalBytes = files.reduce((sum, file) => sum + file.sizeBytes, 0);
   const column = spec.selector ?? (formats.some(({ kind }) => kind === 'lines') ? 'lines' : DEFAULT_COLUMN);
-  const end = { cursor: { file: files.length, group: 0, row: 0 }, totalBytes };
+  const sizesBytes = files.map((file) => file.sizeBytes);
   for (const [index, format] of formats.entries()) await checkColumn(format, absolute[index]!);
   return {
     identity: {
@@ -41,7 +41,7 @@ export async function resolveLocal(spec: FileSpec, context: SourceContext): Prom
       files,
     },
     totalBytes,
-    read: (from) => chunkDocuments(readFiles(absolute, formats, files, from), end),
+    read: (from) => readFiles({ paths: absolute, formats, sizesBytes }, from),
   };
 }
 
@@ -101,19 +101,74 @@ async function checkColumn(format: LocalFormat, path: string): Promise<void> {
   }
 }
 
-async function* readFiles(
-  paths: readonly string[],
-  formats: readonly LocalFormat[],
-  files: readonly SourceFile[],
-  from: SourceCursor,
-): AsyncGenerator<DocumentBatch> {
-  let bytesBefore = 0;
-  for (const [index, path] of paths.entries()) {
-    const { sizeBytes } = files[index]!;
-    if (index >= from.file) {
-      const cursor = index === from.file ? from : { file: index, group: 0, row: 0 };
-      yield* readOne(path, formats[index]!, cursor, { bytesBefore, sizeBytes });
+/** Consecutive files of one kind, read together: chunks of lines reach across files. */
+interface FileRun {
+  readonly isParquet: boolean;
+  readonly start: number;
+  readonly end: number;
+}
+
+function runsOf(formats: readonly LocalFormat[]): readonly FileRun[] {
+  const runs: FileRun[] = [];
+  for (const [index, { kind }] of formats.entries()) {
+    const isParquet = kind === 'parquet';
+    const last = runs.at(-1);
+    if (last?.isParquet === isParquet) runs[runs.length - 1] = { ...last, end: index + 1 };
+    else runs.push({ isParquet, start: index, end: index + 1 });
+  }
+  return runs;
+}
+
+type TextFormat = Exclude<LocalFormat, { kind: 'parquet' }>;
+
+interface LocalFiles {
+  /** Absolute. */
+  readonly paths: readonly string[];
+  readonly formats: readonly LocalFormat[];
+  readonly sizesBytes: readonly number[];
+}
+
+async function* readFiles(files: LocalFiles, from: SourceCursor): AsyncGenerator<SourceChunk> {
+  const { paths, formats, sizesBytes } = files;
+  for (const { isParquet, start, end } of runsOf(formats)) {
+    if (end <= from.file) continue;
+    const cursor = from.file >= start ? from : { file: start, group: 0, row: 0 };
+    if (isParquet) {
+      yield* readParquetFiles(
+        {
+          sizesBytes: sizesBytes.slice(0, end),
+          open: async (index) => openParquet(await openLocalFile(paths[index]!), columnOf(formats[index]!)),
+        },
+        cursor,
+      );
+    } else {
+      const totalBytes = sizesBytes.slice(0, end).reduce((sum, size) => sum + size, 0);
+      yield* chunkDocuments(readTexts(files, cursor, end), {
+        cursor: { file: end, group: 0, row: 0 },
+        totalBytes,
+      });
     }
+  }
+}
+
+function columnOf(format: LocalFormat): string {
+  if (format.kind !== 'parquet') throw new TypeError(`a ${format.kind} file has no column`);
+  return format.column;
+}
+
+/** Documents of text and JSON lines files from a cursor to the file `end`, exclusive. */
+async function* readTexts(
+  { paths, formats, sizesBytes }: LocalFiles,
+  from: SourceCursor,
+  end: number,
+): AsyncGenerator<DocumentBatch> {
+  let bytesBefore = sizesBytes.slice(0, from.file).reduce((sum, size) => sum + size, 0);
+  for (let index = from.file; index < end; index += 1) {
+    const sizeBytes = sizesBytes[index]!;
+    const cursor = index === from.file ? from : { file: index, group: 0, row: 0 };
+    const format = formats[index]!;
+    if (format.kind === 'parquet') throw new TypeError(`${paths[index]!} is no text file`);
+    yield* readOne(paths[index]!, format, cursor, { bytesBefore, sizeBytes });
     bytesBefore += sizeBytes;
   }
 }
@@ -126,14 +181,11 @@ interface Extent {
 
 async function* readOne(
   path: string,
-  format: LocalFormat,
+  format: TextFormat,
   from: SourceCursor,
   extent: Extent,
 ): AsyncGenerator<DocumentBatch> {
   switch (format.kind) {
-    case 'parquet':
-      yield* readOneParquet(path, format.column, from, extent);
-      return;
     case 'whole': {
       const end = extent.bytesBefore + extent.sizeBytes;
       yield {
@@ -179,26 +231,6 @@ async function* readFromLine(
       documents: lines.slice(skipped).map((line, index) => textOf(line, firstRow + index + 1)),
       cursorAfter: (count) => ({ file: from.file, group: 0, row: firstRow + count }),
       inputBytesAfter: () => bytesBefore + storedBytes,
-    };
-  }
-}
-
-async function* readOneParquet(
-  path: string,
-  column: string,
-  from: SourceCursor,
-  { bytesBefore, sizeBytes }: Extent,
-): AsyncGenerator<DocumentBatch> {
-  const open = async () => openParquet(await openLocalFile(path), column);
-  const batches = readParquetFiles({ column, sizesBytes: [sizeBytes], open }, { ...from, file: 0 });
-  for await (const batch of batches) {
-    yield {
-      documents: batch.documents,
-      cursorAfter: (count) => {
-        const cursor = batch.cursorAfter(count);
-        return { ...cursor, file: cursor.file + from.file };
-      },
-      inputBytesAfter: (count) => bytesBefore + batch.inputBytesAfter(count),
     };
   }
 }

@@ -1,14 +1,7 @@
 import { TacoError } from '../errors.ts';
 import type { DocumentChunk, InputCursor, SourceCursor } from '../types.ts';
 import { resolveSource } from './resolve.ts';
-import {
-  type Source,
-  type SourceChunk,
-  type SourceContext,
-  type SourceFile,
-  type SourceIdentity,
-  START,
-} from './source.ts';
+import { type Source, type SourceChunk, type SourceContext, type SourceIdentity, START } from './source.ts';
 import { parseSourceSpecs } from './spec.ts';
 
 /** All sources of a run as one sequence of chunks. */
@@ -20,7 +13,7 @@ export interface Input {
   start(): InputCursor;
   /**
    * Chunks from a cursor on; any chunk's `next` (or `at`) yields the same tail again.
-   * `inputBytes` of a chunk counts the files of all sources.
+   * `inputBytes` of a chunk counts the files of its own source.
    * @throws TacoError `mismatch` when the cursor is of another list of sources
    */
   read(from: InputCursor): AsyncIterable<DocumentChunk>;
@@ -64,9 +57,6 @@ async function* readMixed(
       { code: 'mismatch', stage: 'source' },
     );
   }
-  const inputBytes = sources.map((source, index) =>
-    bytesBefore(source.identity.files, from.sources[index]!.file),
-  );
   const iterators = new Map<number, AsyncIterator<SourceChunk>>();
   const open = new Set(sources.keys());
   let at = from;
@@ -86,10 +76,9 @@ async function* readMixed(
         continue;
       }
       const chunk = result.value;
-      inputBytes[index] = chunk.inputBytes;
-      const next = advance(at, index, chunk.next, chunk.text.length);
-      const { text, ends } = chunk;
-      yield { text, ends, source: index, at, next, inputBytes: inputBytes.reduce((sum, n) => sum + n, 0) };
+      const { documents, textBytes } = chunk;
+      const next = advance(at, index, chunk.next, textBytes);
+      yield { documents, textBytes, source: index, at, next, inputBytes: chunk.inputBytes };
       at = next;
     }
   } finally {
@@ -122,8 +111,4 @@ function advance(at: InputCursor, index: number, cursor: SourceCursor, bytes: nu
     sources: at.sources.map((old, other) => (other === index ? cursor : old)),
     deliveredBytes: at.deliveredBytes.map((old, other) => (other === index ? old + bytes : old)),
   };
-}
-
-function bytesBefore(files: readonly SourceFile[], index: number): number {
-  return files.slice(0, index).reduce((sum, file) => sum + file.sizeBytes, 0);
 }

@@ -2,10 +2,11 @@ import { type FileMetaData, parquetMetadataAsync } from 'hyparquet';
 import { messageOf, TacoError } from '../errors.ts';
 import type { SourceCursor } from '../types.ts';
 import type { ByteFile } from './byte-file.ts';
-import { type DocumentBatch, MAX_DOCUMENT_BYTES } from './chunker.ts';
-import { readTextPages, SequentialBytes } from './parquet-pages.ts';
 import { type ColumnChunk, columnChunks, planRanges } from './parquet-plan.ts';
+import { pageUnits } from './parquet-units.ts';
 import { prefetch } from './prefetch.ts';
+import { SequentialBytes } from './sequential-bytes.ts';
+import type { SourceChunk } from './source.ts';
 
 /** One read of a file's end nearly always holds its whole footer. */
 const TAIL_BYTES = 512 * 1024;
@@ -21,7 +22,6 @@ export interface ParquetFile {
 }
 
 export interface ParquetReadOptions {
-  readonly column: string;
   /** Sizes of the source's files, in order. */
   readonly sizesBytes: readonly number[];
   /** Opens the file at an index; called once for each file that is read, one file ahead of its use. */
@@ -84,11 +84,11 @@ function withTail(file: ByteFile): ByteFile {
   };
 }
 
-/** Documents of a list of Parquet files from a cursor on, one page at a time. */
+/** Documents of a list of Parquet files from a cursor on, as pages still to be decoded. */
 export async function* readParquetFiles(
   options: ParquetReadOptions,
   from: SourceCursor,
-): AsyncGenerator<DocumentBatch> {
+): AsyncGenerator<SourceChunk> {
   const { sizesBytes } = options;
   let ahead = from.file < sizesBytes.length ? openAhead(options, from.file) : undefined;
   let bytesBefore = sizesBytes.slice(0, from.file).reduce((sum, size) => sum + size, 0);
@@ -124,7 +124,7 @@ async function* readFile(
   from: SourceCursor,
   bytesBefore: number,
   openNext: () => void,
-): AsyncGenerator<DocumentBatch> {
+): AsyncGenerator<SourceChunk> {
   const { file, metadata } = parquet;
   const chunks = parquet.chunks.slice(from.group);
   const ranges = planRanges(chunks);
@@ -139,34 +139,22 @@ async function* readFile(
     })(),
     READ_AHEAD,
   );
-  const bytes = new SequentialBytes(segments);
   try {
-    for (const chunk of chunks) {
-      const skipRows = chunk.group === from.group ? from.row : 0;
-      for await (const page of readTextPages(metadata, chunk, bytes, { skipRows, name: file.name })) {
-        requireDocuments(page.values, file.name, chunk.firstRow + page.firstRow);
-        yield {
-          documents: page.values,
-          cursorAfter: (count) => cursorAt(parquet, from.file, chunk, page.firstRow + count),
-          inputBytesAfter: (count) =>
-            bytesBefore +
-            Math.floor((file.sizeBytes * (chunk.firstRow + page.firstRow + count)) / parquet.numRows),
-        };
-      }
+    const skipRows = from.row;
+    const bytes = new SequentialBytes(segments);
+    for await (const unit of pageUnits(metadata, chunks, bytes, { skipRows, name: file.name })) {
+      const { chunk, row } = unit.end;
+      const numRows = chunk.firstRow + row;
+      yield {
+        documents: unit.documents,
+        textBytes: unit.textBytes,
+        next: cursorAt(parquet, from.file, chunk, row),
+        inputBytes: bytesBefore + Math.floor((file.sizeBytes * numRows) / parquet.numRows),
+      };
     }
   } finally {
     await segments.return(undefined);
   }
-}
-
-/** @throws TacoError `corrupt` for a value that is too large to be a document */
-function requireDocuments(values: DocumentBatch['documents'], path: string, firstRow: number): void {
-  const index = values.findIndex((value) => value != null && value.length > MAX_DOCUMENT_BYTES);
-  if (index === -1) return;
-  throw new TacoError(
-    `row ${firstRow + index} of ${path} is over ${MAX_DOCUMENT_BYTES >> 20} MiB, expected the text of one document; split it, or name another column`,
-    { code: 'corrupt', stage: 'source', path },
-  );
 }
 
 /** The cursor behind `row` rows of a group; the end of a group is the beginning of the next. */

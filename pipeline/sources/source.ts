@@ -1,4 +1,4 @@
-import type { SourceCursor } from '../types.ts';
+import type { DocumentChunk, SourceCursor } from '../types.ts';
 
 /** One pinned file of a source. */
 export interface SourceFile {
@@ -26,11 +26,7 @@ export interface SourceIdentity {
 }
 
 /** A run of whole documents of one source. Its borders depend on the source's files alone. */
-export interface SourceChunk {
-  /** UTF-8 text of the documents, one after another; malformed bytes are kept as they are. */
-  readonly text: Uint8Array<ArrayBuffer>;
-  /** [num documents] exclusive end of each document in `text`. */
-  readonly ends: Uint32Array<ArrayBuffer>;
+export interface SourceChunk extends Pick<DocumentChunk, 'documents' | 'textBytes'> {
   /** Reading from here gives the chunks that follow this one. */
   readonly next: SourceCursor;
   /** Bytes of this source's files that lie behind `next`, for progress. */

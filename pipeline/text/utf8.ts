@@ -47,3 +47,25 @@ export function decodeUtf8(bytes: Uint8Array, start: number, end: number): Uint3
   }
   return codePoints.subarray(0, length);
 }
+
+/** Code points of well-formed UTF-8: its bytes without the continuation bytes (10xxxxxx), four at a time. */
+export function countCharacters(text: Uint8Array<ArrayBuffer>): number {
+  const head = Math.min(text.length, (4 - (text.byteOffset & 3)) & 3);
+  const numWords = (text.length - head) >> 2;
+  const words = new Int32Array(text.buffer, numWords === 0 ? 0 : text.byteOffset + head, numWords);
+  let numContinuing = 0;
+  for (let index = 0; index < numWords; index += 1) {
+    const word = words[index]!;
+    const marks = (word >>> 7) & ~(word >>> 6) & 0x01010101;
+    numContinuing += Math.imul(marks, 0x01010101) >>> 24;
+  }
+  for (let index = 0; index < head; index += 1) numContinuing += isContinuing(text[index]!);
+  for (let index = head + 4 * numWords; index < text.length; index += 1) {
+    numContinuing += isContinuing(text[index]!);
+  }
+  return text.length - numContinuing;
+}
+
+function isContinuing(byte: number): number {
+  return (byte & 0xc0) === 0x80 ? 1 : 0;
+}

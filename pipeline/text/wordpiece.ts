@@ -1,4 +1,4 @@
-import type { DocumentChunk, SpecialTokenIds, TokenChunk } from '../types.ts';
+import type { SpecialTokenIds, TokenChunk } from '../types.ts';
 import { AddedTokenMatcher, isPlain } from './added-tokens.ts';
 import { hashDocument } from './document-hash.ts';
 import { Normalizer } from './normalize.ts';
@@ -32,10 +32,8 @@ export interface Tokenizer {
    * @param text bytes are read as UTF-8, malformed ones as U+FFFD
    */
   encode(text: string | Uint8Array): Int32Array<ArrayBuffer>;
-  /** Ids and hashes of each document of a chunk. */
-  encodeChunk(chunk: DocumentChunk): TokenChunk;
   /**
-   * The same, of documents by themselves.
+   * Ids and hashes of documents.
    * @param text their bytes, one after another
    * @param ends [num documents] exclusive end of each in `text`
    */
@@ -119,11 +117,6 @@ class WordPieceTokenizer implements Tokenizer {
   encode(text: string | Uint8Array): Int32Array<ArrayBuffer> {
     this.#load(text);
     return this.#out.slice(0, this.#encodeDocument(0, this.#length, 0));
-  }
-
-  encodeChunk(chunk: DocumentChunk): TokenChunk {
-    const { source, at, next, inputBytes } = chunk;
-    return { ...this.encodeDocuments(chunk.text, chunk.ends), source, at, next, inputBytes };
   }
 
   encodeDocuments(text: Uint8Array, textEnds: Uint32Array): TokenizedDocuments {

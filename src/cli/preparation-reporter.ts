@@ -1,5 +1,6 @@
-import type { Manifest, PrepareEvent, PrepareProgress } from '../../pipeline/index.ts';
-import { percent } from './preparation-plan.ts';
+import type { Manifest, PrepareEvent, PrepareProgress, SourceIdentity } from '../../pipeline/index.ts';
+import { describeProfile } from './preparation-profile.ts';
+import { describeTotals } from './dataset-totals.ts';
 import { formatBytes, formatCount, formatDuration, type Progress } from './progress.ts';
 
 export interface PreparationReporter {
@@ -8,28 +9,44 @@ export interface PreparationReporter {
   readonly close: () => void;
 }
 
-/** Turns the events of a preparation into progress and lines for people. */
-export function createPreparationReporter(
-  out: string,
-  progress: Progress,
-  now: () => number = () => performance.now(),
-): PreparationReporter {
-  const startedAt = now();
-  let packingSince: number | undefined;
-  let isIdle = true;
+export interface PreparationReporterOptions {
+  /** The dataset's folder. */
+  readonly out: string;
+  readonly progress: Progress;
+  /** Print where the time went. */
+  readonly profile: boolean;
+  /** Milliseconds, monotonic. */
+  readonly now?: () => number;
+}
 
-  const onProgress = (state: PrepareProgress): void => {
-    packingSince ??= now();
+/** Turns the events of a preparation into progress and lines for people. */
+export function createPreparationReporter(options: PreparationReporterOptions): PreparationReporter {
+  const { out, progress, profile, now = () => performance.now() } = options;
+  const startedAt = now();
+  let sources: readonly SourceIdentity[] = [];
+  let isIdle = true;
+  let textBytes = 0;
+  /** The source that is being read, and since when. */
+  let current: { readonly source: number; readonly since: number } | undefined;
+
+  const onProgress = ({ sources: states, source }: PrepareProgress): void => {
     isIdle = false;
-    const seconds = Math.max(1e-3, (now() - packingSince) / 1000);
+    textBytes = states.reduce((sum, state) => sum + state.textBytes, 0);
+    const isMixed = sources.some(({ weight }) => weight !== undefined);
+    if (current?.source !== source && !isMixed && current !== undefined) progress.finish();
+    if (current === undefined || (current.source !== source && !isMixed)) current = { source, since: now() };
+    const seconds = Math.max(1e-3, (now() - current.since) / 1000);
+    const shown = isMixed ? totalOf(states) : states[source]!;
     progress.update({
-      label: 'prepare',
-      done: state.inputBytes,
-      total: state.totalInputBytes,
+      label: isMixed ? 'prepare' : sources[source]!.spec,
+      done: shown.inputBytes,
+      total: shown.totalInputBytes,
       figures: [
-        `${formatBytes(state.textBytes)} text`,
-        `${formatBytes(state.textBytes / seconds)}/s`,
-        `${formatCount(state.tokens / seconds)} tokens/s`,
+        `${formatCount(shown.documents)} rows`,
+        `${formatBytes(shown.textBytes)} text`,
+        `${formatBytes(shown.textBytes / seconds)}/s`,
+        `${formatCount(shown.tokens)} tokens`,
+        `${formatCount(shown.tokens / seconds)} tokens/s`,
       ],
     });
   };
@@ -38,7 +55,7 @@ export function createPreparationReporter(
     report(event) {
       switch (event.type) {
         case 'planned':
-          packingSince = now();
+          sources = event.plan.manifest.sources;
           progress.message(introduction(event.plan.manifest, event.plan.exists, out));
           break;
         case 'checking':
@@ -49,7 +66,6 @@ export function createPreparationReporter(
             figures: [event.file],
           });
           if (event.index === event.count) progress.finish();
-          packingSince = now();
           break;
         case 'repairing':
           progress.message(`${event.file}: ${event.damage}; making it again`);
@@ -69,6 +85,7 @@ export function createPreparationReporter(
         case 'done':
           progress.finish();
           progress.message(summary(event.manifest, out, isIdle ? undefined : now() - startedAt));
+          if (profile) progress.message(describeProfile(event.times, textBytes, now() - startedAt));
           break;
       }
     },
@@ -76,6 +93,16 @@ export function createPreparationReporter(
       progress.finish();
     },
   };
+}
+
+function totalOf(states: PrepareProgress['sources']): PrepareProgress['sources'][number] {
+  return states.reduce((sum, state) => ({
+    inputBytes: sum.inputBytes + state.inputBytes,
+    totalInputBytes: sum.totalInputBytes + state.totalInputBytes,
+    documents: sum.documents + state.documents,
+    textBytes: sum.textBytes + state.textBytes,
+    tokens: sum.tokens + state.tokens,
+  }));
 }
 
 function introduction(manifest: Manifest, exists: boolean, out: string): string {
@@ -92,21 +119,11 @@ function farewell(manifest: Manifest | undefined, out: string): string {
 }
 
 /** The table at the end. */
-function summary({ totals, shards, settings }: Manifest, out: string, ms: number | undefined): string {
-  const bytes = shards.reduce((sum, shard) => sum + shard.bytes, 0);
-  const rows: readonly (readonly [string, string])[] = [
-    ['documents', `${totals.documents}`],
-    ['text', formatBytes(totals.textBytes)],
-    ['tokens', `${totals.tokens} (unknown ${percent(ratio(totals.unknownTokens, totals.tokens))})`],
-    ['train', `${totals.trainRows} rows`],
-    ['validation', `${totals.validationRows} rows`],
-    [
-      'padding',
-      `${totals.paddingTokens} ids (${percent(ratio(totals.paddingTokens, totals.paddingTokens + totals.tokens))})`,
-    ],
-    ['dropped', `${totals.droppedTokens} ids`],
-    ['shards', `${shards.length}, ${formatBytes(bytes)}`],
-    ['time', ms === undefined ? 'nothing to do' : formatDuration(ms)],
+function summary(manifest: Manifest, out: string, ms: number | undefined): string {
+  const { settings, totals } = manifest;
+  const rows = [
+    ...describeTotals(manifest),
+    ['time', ms === undefined ? 'nothing to do' : formatDuration(ms)] as const,
   ];
   const table = rows.map(([name, text]) => `  ${name.padEnd(12)}${text}`);
   const notes =
@@ -114,8 +131,4 @@ function summary({ totals, shards, settings }: Manifest, out: string, ms: number
       ? ['note: no document fell to the validation split; a larger --validation keeps some']
       : [];
   return [`${out} is complete`, ...table, ...notes, `next: npm run train -- --data ${out}`].join('\n');
-}
-
-function ratio(part: number, whole: number): number {
-  return whole === 0 ? 0 : part / whole;
 }

@@ -47,7 +47,7 @@ const spec = {
       placeholder: 'share',
       help: 'documents kept for validation, as 0.5% or 0.005 (default: 0.5%)',
     },
-    workers: { type: 'number', help: 'tokenizer threads (default: all cores but one)' },
+    workers: { type: 'number', help: 'threads that decode, tokenize and encode (default: all cores)' },
     seed: { type: 'number', help: 'decides which documents are validation (default: 42)' },
     out: {
       type: 'string',
@@ -55,10 +55,16 @@ const spec = {
       help: 'where the dataset goes (default: cache/datasets/<sources>-<length>)',
     },
     'rows-per-shard': { type: 'number', help: 'training rows in a file (default: 65536)' },
+    dedup: {
+      type: 'string',
+      placeholder: 'none|exact',
+      help: 'leave out documents that are byte for byte copies of an earlier one (default: none)',
+    },
     'cache-downloads': {
       type: 'boolean',
       help: 'keep whole Hub files in cache/hub (default: read what is needed)',
     },
+    profile: { type: 'boolean', help: 'print at the end where the time went' },
     'dry-run': { type: 'boolean', help: 'print what would be done, write nothing' },
   },
   examples: [
@@ -78,6 +84,7 @@ await runCommand(spec, async ({ flags, signal }) => {
     validation: flags.validation,
     workers: flags.workers,
     seed: flags.seed,
+    dedup: flags.dedup,
     out: flags.out,
     rowsPerShard: flags['rows-per-shard'],
     cacheDownloads: flags['cache-downloads'],
@@ -99,7 +106,11 @@ await runCommand(spec, async ({ flags, signal }) => {
     process.stdout.write(`${describePlan(await planPreparation(config, context))}\n`);
     return;
   }
-  const reporter = createPreparationReporter(config.out, progress);
+  const reporter = createPreparationReporter({
+    out: config.out,
+    progress,
+    profile: flags.profile === true,
+  });
   try {
     await lastValueFrom(prepare(config, { ...context, signal }).pipe(tap(reporter.report)), {
       defaultValue: undefined,

@@ -83,7 +83,7 @@ async function prepareSample(progress: Progress, signal: AbortSignal): Promise<b
     out: DATASET,
   });
   const sources = { ...hubFromEnvironment(process.env), signal };
-  const reporter = createPreparationReporter(config.out, progress);
+  const reporter = createPreparationReporter({ out: config.out, progress, profile: false });
   try {
     const events$ = prepare(config, { sources, tokenizers: createHubFiles(sources), signal });
     const last = await lastValueFrom(events$.pipe(tap(reporter.report)), { defaultValue: undefined });

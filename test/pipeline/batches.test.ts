@@ -8,12 +8,12 @@ import type { BatchOptions } from '../../pipeline/batch-options.ts';
 import { batches } from '../../pipeline/batches.ts';
 import { openDataset } from '../../pipeline/shards/dataset.ts';
 import type { Batch, BatchCursor } from '../../pipeline/types.ts';
-import * as workerThread from '../../pipeline/worker-thread.ts';
+import * as workerThread from '../../pipeline/workers/worker-thread.ts';
 import { takeBatches } from '../support/batch-stream.ts';
 import { type DatasetShape, originalIds, rowIds, rowNumbers, writeDataset } from '../support/dataset.ts';
 import { temporaryFolder } from '../support/folders.ts';
 
-vi.mock('../../pipeline/worker-thread.ts', { spy: true });
+vi.mock('../../pipeline/workers/worker-thread.ts', { spy: true });
 
 /** 37 rows: an epoch ends inside a batch, the last row group is short, some rows are padded. */
 const shape: DatasetShape = {

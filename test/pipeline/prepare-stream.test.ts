@@ -4,7 +4,8 @@ import { runInNewContext } from 'node:vm';
 import { describe, expect, it } from 'vitest';
 import { type PackInputOptions, packInput } from '../../pipeline/prepare-stream.ts';
 import type { Input } from '../../pipeline/sources/mix.ts';
-import { tokenizerWindow } from '../../pipeline/text/tokenizer-pool.ts';
+import { noStageTimes } from '../../pipeline/stage-times.ts';
+import { tokenizerWindow } from '../../pipeline/workers/job-pool.ts';
 import { createSpec } from '../../pipeline/text/vocabulary.ts';
 import type { DocumentChunk } from '../../pipeline/types.ts';
 import { filesBelow, temporaryFolder } from '../support/folders.ts';
@@ -37,7 +38,9 @@ function countedInput({ chunks = Infinity, failAt = Infinity, textBytes = 2000 }
         const text = new Uint8Array(Buffer.concat(documents));
         pulled += 1;
         const [at, next] = [cursorAt(index).input, cursorAt(index + 1).input];
-        yield { text, ends, source: 0, at, next, inputBytes: (index + 1) * end };
+        const read = (index + 1) * end;
+        const chunk = { kind: 'text', text, ends } as const;
+        yield { documents: chunk, textBytes: end, source: 0, at, next, inputBytes: read };
       }
     } finally {
       isClosed = true;
@@ -62,6 +65,7 @@ async function optionsFor(input: Input, changes: Partial<PackInputOptions> = {})
     nextShard: { train: 0, validation: 0 },
     input,
     workers: 0,
+    times: noStageTimes(),
     signal: new AbortController().signal,
     onCommit: () => 'go on',
     onProgress: () => undefined,

@@ -121,14 +121,18 @@ describe('a prepared dataset', () => {
     expect(types.at(-1)).toBe('done');
     expect(types.filter((type) => type === 'committed').length).toBeGreaterThan(3);
     const manifest = await readManifest(config.out);
-    expect(events.at(-1)).toEqual({ type: 'done', manifest, wasComplete: false });
+    expect(events.at(-1)).toMatchObject({ type: 'done', manifest, wasComplete: false });
     expect(manifest?.totals.documents).toBeGreaterThan(850);
     const rows = (split: string) =>
       manifest?.shards.filter((shard) => shard.split === split).reduce((sum, shard) => sum + shard.rows, 0);
     expect(manifest?.totals).toMatchObject({ trainRows: rows('train'), validationRows: rows('validation') });
     expect(manifest?.totals.validationRows).toBeGreaterThan(50);
     const last = events.findLast((event) => event.type === 'progress');
-    expect(last?.progress.inputBytes).toBe(last?.progress.totalInputBytes);
+    expect(last?.progress.sources.length).toBe(manifest?.sources.length);
+    for (const source of last?.progress.sources ?? []) {
+      expect(source.inputBytes).toBe(source.totalInputBytes);
+      expect(source.documents).toBeGreaterThan(0);
+    }
   });
 
   it('is left alone when it is complete, and made whole when it is damaged', async () => {

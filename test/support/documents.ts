@@ -26,11 +26,14 @@ export function chunkOf(
       return end;
     }),
     hashes: Uint32Array.from(documents.flatMap(documentHash)),
+    firstDocument: 0,
+    isLast: true,
     source: 0,
     at,
     next,
     inputBytes: 0,
     textBytes: documents.flat().length,
+    numCharacters: documents.flat().length,
     numUnknown: 0,
   };
 }

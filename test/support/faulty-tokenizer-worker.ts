@@ -1,26 +1,33 @@
 import { parentPort, workerData } from 'node:worker_threads';
-import type {
-  TokenizerReply,
-  TokenizerRequest,
-  TokenizerWorkerData,
-} from '../../pipeline/text/tokenizer-worker.ts';
-import { createTokenizer } from '../../pipeline/text/wordpiece.ts';
+import type { JobReply, JobWorkerData } from '../../pipeline/workers/job-worker.ts';
+import { createJobRunner, type Job } from '../../pipeline/workers/jobs.ts';
 
-/** A tokenizer worker that does what the first document of a chunk says, and else its work. */
+/** A worker that does what the first document of a chunk says, and else its work. */
 const port = parentPort!;
-const tokenizer = createTokenizer((workerData as TokenizerWorkerData).spec);
-const ready: TokenizerReply = { isReady: true };
-port.postMessage(ready);
+const runner = createJobRunner((workerData as JobWorkerData).spec);
+const answer = (reply: JobReply): void => {
+  port.postMessage(reply);
+};
+answer({ kind: 'ready' });
 
-port.on('message', ({ sequence, text, ends }: TokenizerRequest) => {
-  const order = new TextDecoder().decode(text.subarray(0, ends[0]));
+port.on('message', (job: Job) => {
+  const order = orderOf(job);
   if (order === 'exit') process.exit(3);
   if (order === 'throw') throw new Error('thrown in the worker');
   if (order === 'sleep') Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0);
   while (order === 'spin');
-  const reply: TokenizerReply =
-    order === 'refuse'
-      ? { sequence, error: 'refused by the worker' }
-      : { sequence, result: tokenizer.encodeDocuments(text, ends) };
-  port.postMessage(reply);
+  if (order === 'refuse') {
+    answer({ kind: 'error', error: { message: 'refused by the worker', details: undefined } });
+    return;
+  }
+  const times = runner.run(job, (result) => {
+    answer({ kind: 'result', result });
+  });
+  answer({ kind: 'done', times });
 });
+
+function orderOf(job: Job): string {
+  if (job.kind !== 'tokenize' || job.documents.kind !== 'text') return '';
+  const { text, ends } = job.documents;
+  return new TextDecoder().decode(text.subarray(0, ends[0]));
+}

@@ -3,6 +3,7 @@ import {
   type Manifest,
   type ManifestShard,
   type PrepareCursor,
+  SCHEMA_VERSION,
 } from '../../pipeline/shards/manifest.ts';
 import { noTotals } from '../../pipeline/shards/totals.ts';
 
@@ -18,7 +19,7 @@ export function cursorAt(
 /** A valid manifest without shards, or with what is given. */
 export function manifestWith(changes: Partial<Omit<Manifest, 'fingerprint'>> = {}): Manifest {
   const manifest: Omit<Manifest, 'fingerprint'> = {
-    schemaVersion: 1,
+    schemaVersion: SCHEMA_VERSION,
     status: 'running',
     settings: {
       maxSeqLen: 8,
@@ -26,6 +27,7 @@ export function manifestWith(changes: Partial<Omit<Manifest, 'fingerprint'>> = {
       remainder: 'pad',
       validation: 0.1,
       seed: 42,
+      dedup: 'none',
       rowsPerShard: 4,
       rowsPerGroup: 2,
     },
@@ -53,6 +55,7 @@ export function manifestWith(changes: Partial<Omit<Manifest, 'fingerprint'>> = {
       specialTokenIds: { pad: 0, unk: 100, cls: 101, sep: 102, mask: 103 },
     },
     shards: [],
+    seen: [],
     totals: noTotals,
     ...changes,
   };

@@ -2,7 +2,8 @@ import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { RowGroup } from '../../pipeline/pack.ts';
 import { Random } from '../../pipeline/random.ts';
-import { ShardWriter, type WrittenShard } from '../../pipeline/shards/writer.ts';
+import { encodeListPage } from '../../pipeline/shards/page.ts';
+import { type PageEncoder, ShardWriter, type WrittenShard } from '../../pipeline/shards/writer.ts';
 
 /** Rows of random ids below `vocabSize`. */
 export function randomGroup(rows: number, maxSeqLen: number, seed: number, vocabSize = 30_522): RowGroup {
@@ -11,10 +12,13 @@ export function randomGroup(rows: number, maxSeqLen: number, seed: number, vocab
   return { split: 'train', ids, rows, tokens: ids.length };
 }
 
+/** Encodes in the calling thread. */
+export const encodePage: PageEncoder = (ids, rows) => Promise.resolve(encodeListPage(ids, rows));
+
 /** Writes one training shard into a folder. */
 export async function writeShard(folder: string, groups: readonly RowGroup[]): Promise<WrittenShard> {
   await mkdir(join(folder, 'train'), { recursive: true });
-  const writer = await ShardWriter.create(folder, 'train', 0);
+  const writer = await ShardWriter.create(folder, 'train', 0, encodePage);
   for (const group of groups) await writer.write(group);
   return writer.finish();
 }

@@ -1,7 +1,8 @@
 import { createHash } from 'node:crypto';
 import type { HubTuning } from '../../pipeline/sources/hub-client.ts';
 import { type Source, type SourceChunk, START, type WaitNotice } from '../../pipeline/sources/source.ts';
-import type { SourceCursor } from '../../pipeline/types.ts';
+import { PageDecoder } from '../../pipeline/sources/parquet-decode.ts';
+import type { DocumentChunk, SourceCursor, TextDocuments } from '../../pipeline/types.ts';
 
 /** All chunks of a source from a cursor on. */
 export async function chunksOf(source: Source, from: SourceCursor = START): Promise<readonly SourceChunk[]> {
@@ -10,23 +11,41 @@ export async function chunksOf(source: Source, from: SourceCursor = START): Prom
   return chunks;
 }
 
+type HasDocuments = Pick<DocumentChunk, 'documents'>;
+
+/** The documents of a chunk as text, decoded where they are pages, without the empty ones. */
+export function textOf(documents: DocumentChunk['documents']): Omit<TextDocuments, 'kind'> {
+  if (documents.kind === 'text') return documents;
+  const parts = [...new PageDecoder().decode(documents)]
+    .flat()
+    .filter((part) => part != null && part.length > 0);
+  let end = 0;
+  const ends = Uint32Array.from(parts, (part) => (end += part!.length));
+  return { text: new Uint8Array(Buffer.concat(parts as Uint8Array[])), ends };
+}
+
 /** Chunks made comparable at once: long typed arrays by their hash. */
 export function summariesOf(
-  chunks: readonly { text: Uint8Array; ends: Uint32Array; next: unknown; inputBytes: number }[],
+  chunks: readonly (HasDocuments & { textBytes: number; next: unknown; inputBytes: number })[],
 ): readonly object[] {
-  return chunks.map(({ text, ends, next, inputBytes }) => ({
-    text: createHash('sha256').update(text).digest('hex'),
-    ends: createHash('sha256').update(ends).digest('hex'),
-    numDocuments: ends.length,
-    next,
-    inputBytes,
-  }));
+  return chunks.map(({ documents, textBytes, next, inputBytes }) => {
+    const { text, ends } = textOf(documents);
+    return {
+      text: createHash('sha256').update(text).digest('hex'),
+      ends: createHash('sha256').update(ends).digest('hex'),
+      numDocuments: ends.length,
+      textBytes,
+      next,
+      inputBytes,
+    };
+  });
 }
 
 /** The documents of chunks, as bytes. */
-export function documentsOf(chunks: Iterable<{ text: Uint8Array; ends: Uint32Array }>): readonly Buffer[] {
+export function documentsOf(chunks: Iterable<HasDocuments>): readonly Buffer[] {
   const documents: Buffer[] = [];
-  for (const { text, ends } of chunks) {
+  for (const chunk of chunks) {
+    const { text, ends } = textOf(chunk.documents);
     let start = 0;
     for (const end of ends) {
       documents.push(Buffer.from(text.subarray(start, end)));

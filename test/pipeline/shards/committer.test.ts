@@ -6,12 +6,15 @@ import { commitsOf, damageOf, removeLeftovers } from '../../../pipeline/shards/c
 import { type Commit, ShardCommitter } from '../../../pipeline/shards/committer.ts';
 import type { DatasetSettings, ManifestShard, PrepareCursor } from '../../../pipeline/shards/manifest.ts';
 import { addTotals, noTotals } from '../../../pipeline/shards/totals.ts';
+import { noStageTimes } from '../../../pipeline/stage-times.ts';
 import type { TokenChunk } from '../../../pipeline/types.ts';
 import { chunkOf, type TestDocument } from '../../support/documents.ts';
 import { filesBelow, temporaryFolder } from '../../support/folders.ts';
 import { cursorAt, manifestWith } from '../../support/manifests.ts';
+import { encodePage } from '../../support/shards.ts';
 
 const specialTokenIds = { pad: 0, unk: 1, cls: 2, sep: 3, mask: 4 };
+const services = { specialTokenIds, encode: encodePage, times: noStageTimes() };
 const start = cursorAt(0);
 
 function settingsWith(changes: Partial<DatasetSettings> = {}): DatasetSettings {
@@ -44,7 +47,7 @@ async function run(options: Run): Promise<Commit[]> {
   const { folder, settings, chunks, from = start, done = [], stopAfter } = options;
   const nextShard = { train: 0, validation: 0 };
   for (const { split } of done) nextShard[split] += 1;
-  const committer = new ShardCommitter({ folder, settings, specialTokenIds, start: from, nextShard });
+  const committer = new ShardCommitter({ ...services, folder, settings, start: from, nextShard });
   const commits: Commit[] = [];
   try {
     for (const chunk of chunks.slice(from.input.sources[0]!.row)) {
@@ -111,9 +114,9 @@ describe.each(['concat', 'documents'] as const)('shards of %s rows', (packing) =
       const { shards, start: from = start, firstShard } = records[index]!;
       for (const shard of shards) await writeFile(join(folder, shard.file), 'damaged');
       const committer = new ShardCommitter({
+        ...services,
         folder,
         settings,
-        specialTokenIds,
         start: from,
         nextShard: firstShard,
       });

@@ -58,9 +58,9 @@ describe('text of a manifest', () => {
 
   it.each([
     ['an empty file', '', /not JSON/],
-    ['a truncated file', '{"schemaVersion": 1', /not JSON/],
+    ['a truncated file', '{"schemaVersion": 2', /not JSON/],
     ['a list', '[]', /not a JSON object/],
-    ['a file without content', '{"schemaVersion":1}', /damaged: status/],
+    ['a file without content', '{"schemaVersion":2}', /damaged: status/],
     ['an altered number', serializeManifest(manifest).replace('"rows":4', '"rows":5'), /checksum/],
   ])('%s is damaged', (_name, text, message) => {
     const error = errorOf(() => parseManifest(text, 'some/manifest.json'));
@@ -69,7 +69,7 @@ describe('text of a manifest', () => {
   });
 
   it('of another version is refused with both versions', () => {
-    const text = serializeManifest(manifest).replace('"schemaVersion": 1', '"schemaVersion": 2');
+    const text = serializeManifest(manifest).replace('"schemaVersion": 2', '"schemaVersion": 1');
     const error = errorOf(() => parseManifest(text, 'manifest.json'));
     expect(error.code).toBe('mismatch');
     expect(error.message).toContain('version 2');

@@ -9,7 +9,7 @@ import { ShardWriter } from '../../../pipeline/shards/writer.ts';
 import { rowsOf } from '../../support/documents.ts';
 import { filesBelow, temporaryFolder } from '../../support/folders.ts';
 import { findPython } from '../../support/python.ts';
-import { goldenGroups, randomGroup, writeShard } from '../../support/shards.ts';
+import { encodePage, goldenGroups, randomGroup, writeShard } from '../../support/shards.ts';
 
 const fixtures = join(import.meta.dirname, '../../fixtures/shards');
 
@@ -82,14 +82,19 @@ describe('a shard', () => {
     });
     const [first] = parquetMetadata(arrayBufferOf(bytes)).row_groups;
     const column = first?.columns[0]?.meta_data;
-    expect(Number(column?.total_uncompressed_size)).toBeGreaterThan(4 * 32 * 4);
-    expect(Number(column?.total_compressed_size)).toBeLessThan(bytes.length / 2);
+    expect(column?.codec).toBe('UNCOMPRESSED');
+    expect(column?.encodings).toContain('DELTA_BINARY_PACKED');
+    expect(column?.total_uncompressed_size).toBe(column?.total_compressed_size);
+    // Two bytes an id, the levels of four rows, and the page's header.
+    expect(Number(column?.total_compressed_size)).toBeGreaterThan(4 * 32 * 2);
+    expect(Number(column?.total_compressed_size)).toBeLessThan(4 * 32 * 3);
+    expect(Number(first?.total_byte_size)).toBe(Number(column?.total_uncompressed_size));
   });
 
   it('leaves nothing behind when it is given up', async () => {
     const folder = await temporaryFolder();
     await writeShard(folder, goldenGroups());
-    const writer = await ShardWriter.create(folder, 'train', 1);
+    const writer = await ShardWriter.create(folder, 'train', 1, encodePage);
     await writer.write(randomGroup(2, 16, 1));
     await writer.discard();
     expect([...(await filesBelow(folder)).keys()]).toEqual(['train/00000.parquet']);
@@ -97,6 +102,6 @@ describe('a shard', () => {
 
   it('is not begun in a folder that is not there', async () => {
     const folder = await temporaryFolder();
-    await expect(ShardWriter.create(folder, 'train', 0)).rejects.toMatchObject({ code: 'disk' });
+    await expect(ShardWriter.create(folder, 'train', 0, encodePage)).rejects.toMatchObject({ code: 'disk' });
   });
 });

@@ -7,7 +7,7 @@ import {
   MAX_CHUNK_DOCUMENTS,
 } from '../../../pipeline/sources/chunker.ts';
 import type { SourceChunk } from '../../../pipeline/sources/source.ts';
-import { documentsOf, summariesOf } from '../../support/sources.ts';
+import { documentsOf, summariesOf, textOf } from '../../support/sources.ts';
 
 /** Documents by length, -1 for null; cut into batches of given sizes; rows before `from` are left out. */
 async function* batchesOf(
@@ -47,7 +47,8 @@ describe('chunkDocuments', () => {
         const expected = rows.flatMap((length, row) => (length > 0 ? [{ length, byte: row % 251 }] : []));
         const found = documentsOf(chunks).map((bytes) => ({ length: bytes.length, byte: bytes[0] }));
         expect(found).toEqual(expected);
-        for (const { ends, text } of chunks) {
+        for (const { documents } of chunks) {
+          const { ends, text } = textOf(documents);
           expect(ends.length).toBeLessThanOrEqual(MAX_CHUNK_DOCUMENTS);
           expect(text.length <= MAX_CHUNK_BYTES || ends.length === 1).toBe(true);
         }
@@ -77,7 +78,7 @@ describe('chunkDocuments', () => {
       Array.from({ length: MAX_CHUNK_DOCUMENTS + 3 }, () => 1),
       1000,
     );
-    expect(chunks.map(({ ends }) => ends.length)).toEqual([MAX_CHUNK_DOCUMENTS, 3]);
+    expect(chunks.map(({ documents }) => textOf(documents).ends.length)).toEqual([MAX_CHUNK_DOCUMENTS, 3]);
   });
 
   test('the last chunk ends at the end, behind empty documents', async () => {

@@ -6,7 +6,7 @@ import { createHub } from '../../../pipeline/sources/hub-client.ts';
 import { openInput } from '../../../pipeline/sources/mix.ts';
 import { ARTICLE_FILES, ARTICLE_TEXTS, hubBench, hubForTest, SECOND } from '../../support/hub-datasets.ts';
 import { startTestHub } from '../../support/hub/server.ts';
-import { chunksOf, rejectionOf, summariesOf, textsOf, VirtualClock } from '../../support/sources.ts';
+import { chunksOf, rejectionOf, summariesOf, textOf, textsOf, VirtualClock } from '../../support/sources.ts';
 import { textParquet } from '../../support/text-parquet.ts';
 
 const TOKEN = 'hf_reader';
@@ -309,13 +309,13 @@ describe.skipIf(!existsSync(SHARED))(
       const input = await openInput(['1:wikipedia', '2:bookcorpus'], { endpoint: hub.endpoint });
       expect(input.identities.map(({ files }) => files.length)).toEqual([4, 3]);
       let numDocuments = 0;
-      let inputBytes = 0;
+      const inputBytes = [0, 0];
       for await (const chunk of input.read(input.start())) {
-        numDocuments += chunk.ends.length;
-        inputBytes = chunk.inputBytes;
+        numDocuments += textOf(chunk.documents).ends.length;
+        inputBytes[chunk.source] = chunk.inputBytes;
       }
       expect(numDocuments).toBe(505_771);
-      expect(inputBytes).toBe(input.totalBytes);
+      expect(inputBytes[0]! + inputBytes[1]!).toBe(input.totalBytes);
       expect(hub.bytesSent()).toBeLessThan(input.totalBytes);
       expect(hub.count('resolvers')).toBe(14);
     });

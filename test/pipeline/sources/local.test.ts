@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { resolveSource } from '../../../pipeline/sources/resolve.ts';
 import { temporaryFolder } from '../../support/folders.ts';
-import { chunksOf, rejectionOf, summariesOf, textsOf } from '../../support/sources.ts';
+import { chunksOf, rejectionOf, summariesOf, textOf, textsOf } from '../../support/sources.ts';
 import { textParquet } from '../../support/text-parquet.ts';
 
 const FIXTURES = join(import.meta.dirname, '../../fixtures/parquet');
@@ -64,7 +64,7 @@ describe('local files', () => {
   test('malformed UTF-8 stays as it is', async () => {
     const workingFolder = await folderWith({ 'a.txt': Buffer.from([0x61, 0xff, 0xe2, 0x82, 0x0a, 0x62]) });
     const [chunk] = await chunksOf(await resolveSource('file:a.txt', { workingFolder }));
-    expect([...chunk!.text]).toEqual([0x61, 0xff, 0xe2, 0x82, 0x62]);
+    expect([...textOf(chunk!.documents).text]).toEqual([0x61, 0xff, 0xe2, 0x82, 0x62]);
   });
 
   test('another content is another digest', async () => {

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
-import { decodeUtf8 } from '../../../pipeline/text/utf8.ts';
+import { countCharacters, decodeUtf8 } from '../../../pipeline/text/utf8.ts';
 
 const decode = (bytes: readonly number[]): string =>
   String.fromCodePoint(...decodeUtf8(Uint8Array.from(bytes), 0, bytes.length));
@@ -40,4 +40,15 @@ test('only the range asked for is read', () => {
   expect(Array.from(decodeUtf8(bytes, 1, 4))).toEqual([0x4e2d]);
   expect(Array.from(decodeUtf8(bytes, 0, 3))).toEqual([0x61, 0xfffd]);
   expect(decodeUtf8(bytes, 2, 2)).toHaveLength(0);
+});
+
+test('characters are counted by their bytes, at any offset', () => {
+  fc.assert(
+    fc.property(fc.string({ unit: 'binary' }), fc.integer({ min: 0, max: 5 }), (text, offset) => {
+      const bytes = new TextEncoder().encode(text);
+      const buffer = new Uint8Array(bytes.length + offset);
+      buffer.set(bytes, offset);
+      expect(countCharacters(buffer.subarray(offset))).toBe(Array.from(text).length);
+    }),
+  );
 });

@@ -2,13 +2,16 @@ import type { Worker } from 'node:worker_threads';
 import {
   concat,
   concatMap,
+  defer,
   delay,
   EMPTY,
+  finalize,
   from,
   lastValueFrom,
   NEVER,
   type Observable,
   of,
+  type OperatorFunction,
   Subject,
   take,
   tap,
@@ -16,15 +19,16 @@ import {
   toArray,
 } from 'rxjs';
 import { afterEach, describe, expect, test, vi } from 'vitest';
-import { pullFrom } from '../../../pipeline/backpressure.ts';
-import { TacoError } from '../../../pipeline/errors.ts';
-import { tokenizeChunks, tokenizerWindow } from '../../../pipeline/text/tokenizer-pool.ts';
-import { createSpec } from '../../../pipeline/text/vocabulary.ts';
-import { createTokenizer } from '../../../pipeline/text/wordpiece.ts';
-import type { DocumentChunk, TokenChunk } from '../../../pipeline/types.ts';
+import { pullFrom } from '../../pipeline/backpressure.ts';
+import { TacoError } from '../../pipeline/errors.ts';
+import { tokenizeChunks } from '../../pipeline/tokenize.ts';
+import { createJobPool, type JobPoolOptions, tokenizerWindow } from '../../pipeline/workers/job-pool.ts';
+import { createJobRunner, type TokenPart } from '../../pipeline/workers/jobs.ts';
+import { createSpec } from '../../pipeline/text/vocabulary.ts';
+import type { DocumentChunk, TokenChunk } from '../../pipeline/types.ts';
 
 const started = vi.hoisted((): Worker[] => []);
-vi.mock(import('../../../pipeline/worker-thread.ts'), async (original) => {
+vi.mock(import('../../pipeline/workers/worker-thread.ts'), async (original) => {
   const { startWorker } = await original();
   return {
     startWorker: (...args: Parameters<typeof startWorker>) => {
@@ -48,17 +52,18 @@ afterEach(async () => {
 const spec = createSpec({
   vocabulary: ['[PAD]', '[UNK]', '[CLS]', '[SEP]', '[MASK]', 'a', 'b', '##a', '##b', '.'],
 });
-const faultyUrl = new URL('../../support/faulty-tokenizer-worker.ts', import.meta.url);
+const faultyUrl = new URL('../support/faulty-tokenizer-worker.ts', import.meta.url);
 
 function chunkOf(index: number, documents: readonly string[]): DocumentChunk {
   const parts = documents.map((document) => new TextEncoder().encode(document));
   const text = new Uint8Array(Buffer.concat(parts));
   const cursor = (row: number) => ({ sources: [{ file: 0, group: 0, row }], deliveredBytes: [row] });
+  const ends = Uint32Array.from(parts, (_, last) =>
+    parts.slice(0, last + 1).reduce((sum, part) => sum + part.length, 0),
+  );
   return {
-    text,
-    ends: Uint32Array.from(parts, (_, last) =>
-      parts.slice(0, last + 1).reduce((sum, part) => sum + part.length, 0),
-    ),
+    documents: { kind: 'text', text, ends },
+    textBytes: text.length,
     source: index % 2,
     at: cursor(index),
     next: cursor(index + 1),
@@ -73,16 +78,31 @@ const manyChunks = (count: number): DocumentChunk[] =>
   );
 
 const expected = (chunks: readonly DocumentChunk[]): TokenChunk[] => {
-  const tokenizer = createTokenizer(spec);
-  return chunks.map((chunk) => tokenizer.encodeChunk(chunk));
+  const runner = createJobRunner(spec);
+  return chunks.flatMap(({ documents, source, at, next, inputBytes }) => {
+    const parts: TokenPart[] = [];
+    runner.run({ kind: 'tokenize', documents }, (part) => parts.push(part as TokenPart));
+    return parts.map((part) => ({ ...part, source, at, next, inputBytes }));
+  });
+};
+
+/** `tokenizeChunks` with a pool of its own, which ends with the stream. */
+const inPool = (options: Omit<JobPoolOptions, 'spec'>): OperatorFunction<DocumentChunk, TokenChunk> => {
+  return (source) =>
+    defer(() => {
+      const pool = createJobPool({ spec, ...options });
+      return source.pipe(
+        tokenizeChunks(pool),
+        finalize(() => {
+          pool.end();
+        }),
+      );
+    });
 };
 
 const collect = (source: Observable<DocumentChunk>, workers: number, url?: URL): Promise<TokenChunk[]> =>
   lastValueFrom(
-    source.pipe(
-      tokenizeChunks({ spec, workers, ...(url === undefined ? {} : { workerUrl: url }) }),
-      toArray(),
-    ),
+    source.pipe(inPool({ workers, ...(url === undefined ? {} : { workerUrl: url }) }), toArray()),
     { defaultValue: [] },
   );
 
@@ -117,11 +137,7 @@ describe.each([0, 2])('tokenizeChunks with %i workers', (workers) => {
   });
 
   test('unsubscribing early ends everything', async () => {
-    const source = concat(from(manyChunks(9)), NEVER).pipe(
-      tokenizeChunks({ spec, workers }),
-      take(2),
-      toArray(),
-    );
+    const source = concat(from(manyChunks(9)), NEVER).pipe(inPool({ workers }), take(2), toArray());
     expect(await lastValueFrom(source, { defaultValue: [] })).toEqual(expected(manyChunks(2)));
   });
 
@@ -140,7 +156,7 @@ describe.each([0, 2])('tokenizeChunks with %i workers', (workers) => {
     const credits$ = new Subject<number>();
     const results = await lastValueFrom(
       pullFrom(produce(), credits$, window).pipe(
-        tokenizeChunks({ spec, workers }),
+        inPool({ workers }),
         concatMap((chunk) => of(chunk).pipe(delay(5))),
         tap(() => {
           numDone += 1;
@@ -169,7 +185,7 @@ describe('workers that fail', () => {
     const failure = await new Promise<unknown>((resolve) => {
       // The source never ends: only the worker's fate can end the stream.
       concat(from([...manyChunks(1), chunkOf(1, [order, 'a'])]), NEVER)
-        .pipe(tokenizeChunks({ spec, workers: 1, workerUrl: faultyUrl, hangTimeoutMs: 1000 }))
+        .pipe(inPool({ workers: 1, workerUrl: faultyUrl, hangTimeoutMs: 1000 }))
         .subscribe({ next: (chunk) => seen.push(chunk), error: resolve });
     });
     expect(failure).toBeInstanceOf(TacoError);
@@ -179,7 +195,7 @@ describe('workers that fail', () => {
   });
 
   test('a module that cannot be loaded', async () => {
-    const missing = new URL('../../support/no-such-worker.ts', import.meta.url);
+    const missing = new URL('../support/no-such-worker.ts', import.meta.url);
     await expect(collect(from(manyChunks(1)), 1, missing)).rejects.toMatchObject({ code: 'worker' });
   });
 
@@ -188,20 +204,8 @@ describe('workers that fail', () => {
   });
 });
 
-test('chunks that share a buffer are copied, not torn from each other', async () => {
-  const [first, second] = manyChunks(2) as [DocumentChunk, DocumentChunk];
-  const shared = new Uint8Array([...first.text, ...second.text]);
-  const views = [
-    { ...first, text: shared.subarray(0, first.text.length) },
-    { ...second, text: shared.subarray(first.text.length) },
-  ];
-  const want = expected([first, second]);
-  expect(await collect(from(views), 1)).toEqual(want);
-  expect(shared.length).toBe(first.text.length + second.text.length);
-});
-
 test.each([-1, 1.5, Number.NaN])('workers: %d is refused', (workers) => {
-  expect(() => tokenizeChunks({ spec, workers })).toThrow(
+  expect(() => createJobPool({ spec, workers })).toThrow(
     `workers is ${workers}, expected a whole number of at least 0`,
   );
 });

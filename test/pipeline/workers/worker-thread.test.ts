@@ -1,8 +1,8 @@
 import { once } from 'node:events';
 import { expect, test } from 'vitest';
-import { startWorker } from '../../pipeline/worker-thread.ts';
+import { startWorker } from '../../../pipeline/workers/worker-thread.ts';
 
-const echo = new URL('../support/echo-worker.ts', import.meta.url);
+const echo = new URL('../../support/echo-worker.ts', import.meta.url);
 
 test('runs a TypeScript module and gives it its data, moved where asked', async () => {
   const moved = new Uint8Array([1, 2, 3]);

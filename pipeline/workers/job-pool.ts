@@ -1,0 +1,178 @@
+import { TacoError } from '../errors.ts';
+import { addStageTimes, type StageTimes } from '../stage-times.ts';
+import type { TokenizerSpec } from '../text/vocabulary.ts';
+import type { DocumentChunk } from '../types.ts';
+import { type AssignedJob, JobThread } from './job-thread.ts';
+import { createJobRunner, type JobResult, type TokenPart } from './jobs.ts';
+
+export interface JobPoolOptions {
+  readonly spec: TokenizerSpec;
+  /** Number of worker threads; 0 does the jobs in the calling thread. */
+  readonly workers: number;
+  /** Milliseconds of each stage are added here. */
+  readonly times?: StageTimes;
+  /** Silence over 1 MB of text after which a worker counts as hung; more text, more time. Default 20,000 ms. */
+  readonly hangTimeoutMs?: number;
+  /** Module that the workers run. For tests. */
+  readonly workerUrl?: URL;
+}
+
+/** Threads that tokenize and encode. What they give does not depend on how many they are. */
+export interface JobPool {
+  readonly workers: number;
+  /**
+   * Tokenizes a chunk, whose buffers are moved.
+   * @param onPart takes each part as soon as it is there
+   * @returns settles behind the last part; rejects with TacoError `worker` when a worker fails, dies or hangs, or with
+   *   the error of the documents; from then on every job does
+   */
+  tokenize(chunk: DocumentChunk, onPart: (part: TokenPart) => void): Promise<void>;
+  /** Encodes a row group, whose buffer is moved, as the page of a shard. Rejects as `tokenize`. */
+  encode(ids: Int32Array<ArrayBuffer>, rows: number): Promise<Uint8Array<ArrayBuffer>>;
+  /** Ends the threads at once. Jobs under way reject with TacoError `worker`. */
+  end(): void;
+}
+
+/** Jobs handed to a worker at a time: it has the next one at hand when it finishes one. */
+const JOBS_PER_WORKER = 2;
+
+/** How many chunks a source should keep in flight so that no worker waits: `pullFrom`'s window. */
+export function tokenizerWindow(workers: number): number {
+  return JOBS_PER_WORKER * Math.max(1, workers) + 1;
+}
+
+/**
+ * Workers start with the first jobs that need them.
+ * @throws TacoError `bad-config` when `workers` is no whole number
+ */
+export function createJobPool(options: JobPoolOptions): JobPool {
+  const { workers, spec, times } = options;
+  if (!Number.isInteger(workers) || workers < 0) {
+    throw new TacoError(`workers is ${workers}, expected a whole number of at least 0`, {
+      code: 'bad-config',
+      stage: 'tokenizer',
+    });
+  }
+  const dispatch = workers === 0 ? ownThread(spec) : threadsOf(options);
+  const run = (asked: Omit<QueuedJob, 'onDone' | 'reject'>): Promise<void> =>
+    new Promise((resolve, reject) => {
+      dispatch.run({
+        ...asked,
+        onDone: (spent) => {
+          if (times !== undefined) addStageTimes(times, spent);
+          resolve();
+        },
+        reject,
+      });
+    });
+  return {
+    workers,
+    tokenize: ({ documents, textBytes }, onPart) =>
+      run({
+        job: { kind: 'tokenize', documents },
+        sizeBytes: textBytes,
+        isUrgent: false,
+        // A job of one kind has results of one type.
+        onResult: onPart as AssignedJob['onResult'],
+      }),
+    async encode(ids, rows) {
+      let page: JobResult | undefined;
+      await run({
+        job: { kind: 'encode', ids, rows },
+        sizeBytes: ids.byteLength,
+        // What is packed leaves memory before more comes in.
+        isUrgent: true,
+        onResult: (result) => {
+          page = result;
+        },
+      });
+      return page as Uint8Array<ArrayBuffer>;
+    },
+    end: dispatch.end,
+  };
+}
+
+interface QueuedJob extends AssignedJob {
+  readonly isUrgent: boolean;
+  readonly reject: (error: TacoError) => void;
+}
+
+interface Dispatcher {
+  readonly run: (job: QueuedJob) => void;
+  readonly end: () => void;
+}
+
+function ownThread(spec: TokenizerSpec): Dispatcher {
+  const runner = createJobRunner(spec);
+  return {
+    run: ({ job, onResult, onDone, reject }) => {
+      try {
+        onDone(runner.run(job, onResult));
+      } catch (error) {
+        reject(error as TacoError);
+      }
+    },
+    end: () => undefined,
+  };
+}
+
+function threadsOf({ spec, workers, workerUrl, hangTimeoutMs = 20_000 }: JobPoolOptions): Dispatcher {
+  const url = workerUrl ?? new URL('./job-worker.ts', import.meta.url);
+  const threads: JobThread[] = [];
+  const waiting: QueuedJob[] = [];
+  const underWay = new Set<QueuedJob>();
+  let failure: TacoError | undefined;
+
+  const fail = (error: TacoError): void => {
+    if (failure !== undefined) return;
+    failure = error;
+    for (const thread of threads) thread.end();
+    const lost = [...underWay, ...waiting];
+    underWay.clear();
+    waiting.length = 0;
+    for (const { reject } of lost) reject(error);
+  };
+
+  const freeThread = (): JobThread | undefined => {
+    const [freest] = threads.toSorted((a, b) => a.numPending - b.numPending);
+    if (freest?.numPending === 0) return freest;
+    if (threads.length < workers) {
+      const thread = new JobThread({ spec, url, hangTimeoutMs, onFailure: fail });
+      threads.push(thread);
+      return thread;
+    }
+    return freest !== undefined && freest.numPending < JOBS_PER_WORKER ? freest : undefined;
+  };
+
+  const assign = (): void => {
+    while (waiting.length > 0) {
+      const thread = freeThread();
+      if (thread === undefined) return;
+      const job = waiting.shift()!;
+      underWay.add(job);
+      thread.send({
+        ...job,
+        onDone: (times) => {
+          underWay.delete(job);
+          assign();
+          job.onDone(times);
+        },
+      });
+    }
+  };
+
+  return {
+    run: (job) => {
+      if (failure !== undefined) {
+        job.reject(failure);
+        return;
+      }
+      const firstPatient = job.isUrgent ? waiting.findIndex((other) => !other.isUrgent) : -1;
+      waiting.splice(firstPatient === -1 ? waiting.length : firstPatient, 0, job);
+      assign();
+    },
+    end: () => {
+      fail(new TacoError('the work was given up', { code: 'worker', stage: 'tokenizer' }));
+    },
+  };
+}

@@ -1,0 +1,113 @@
+import { encodeListPage } from '../shards/page.ts';
+import { PageDecoder } from '../sources/parquet-decode.ts';
+import type { StageTimes } from '../stage-times.ts';
+import { countCharacters } from '../text/utf8.ts';
+import type { TokenizerSpec } from '../text/vocabulary.ts';
+import { createTokenizer } from '../text/wordpiece.ts';
+import type { DocumentChunk, EncodedDocuments, TextDocuments, TokenChunk } from '../types.ts';
+
+/** Work for a thread. The buffers of a job are moved to the thread. */
+export type Job = TokenizeJob | EncodeJob;
+
+export interface TokenizeJob {
+  readonly kind: 'tokenize';
+  readonly documents: DocumentChunk['documents'];
+}
+
+/** The page of a row group: see `encodeListPage`. */
+export interface EncodeJob {
+  readonly kind: 'encode';
+  readonly ids: Int32Array<ArrayBuffer>;
+  readonly rows: number;
+}
+
+/** What is known of a chunk's tokens without knowing where the chunk comes from. */
+export type TokenPart = Omit<TokenChunk, 'source' | 'at' | 'next' | 'inputBytes'>;
+
+/** What a job gives, in order: parts of a chunk the last of which says so, or one page. */
+export type JobResult = TokenPart | Uint8Array<ArrayBuffer>;
+
+/** Does jobs, one after another, in the thread that calls it. */
+export interface JobRunner {
+  /**
+   * @param emit takes each result; its buffers are not touched again
+   * @returns milliseconds of each stage
+   * @throws TacoError `corrupt` for pages that cannot be decoded or a document that is none
+   */
+  run(job: Job, emit: (result: JobResult) => void): Partial<StageTimes>;
+}
+
+export function createJobRunner(spec: TokenizerSpec): JobRunner {
+  const tokenizer = createTokenizer(spec);
+  const decoder = new PageDecoder();
+
+  const tokenize = ({ documents }: TokenizeJob, emit: (part: TokenPart) => void): Partial<StageTimes> => {
+    const startedAt = performance.now();
+    const decompressedBefore = decoder.decompressMs;
+    let tokenizeMs = 0;
+    let firstDocument = 0;
+    const encode = ({ text, ends }: Omit<TextDocuments, 'kind'>, isLast: boolean): void => {
+      const begunAt = performance.now();
+      const tokens = tokenizer.encodeDocuments(text, ends);
+      emit({ ...tokens, numCharacters: countCharacters(text), firstDocument, isLast });
+      firstDocument += ends.length;
+      tokenizeMs += performance.now() - begunAt;
+    };
+    if (documents.kind === 'text') encode(documents, true);
+    else for (const { isLast, ...texts } of textsOf(documents, decoder)) encode(texts, isLast);
+    const decompress = decoder.decompressMs - decompressedBefore;
+    const decode = performance.now() - startedAt - decompress - tokenizeMs;
+    return { decompress, decode, tokenize: tokenizeMs };
+  };
+
+  return {
+    run(job, emit) {
+      if (job.kind === 'tokenize') return tokenize(job, emit);
+      const startedAt = performance.now();
+      emit(encodeListPage(job.ids, job.rows));
+      return { encode: performance.now() - startedAt };
+    },
+  };
+}
+
+/** A thread tokenizes about this much text at a time; a larger document by itself. */
+const MAX_PART_BYTES = 2 * 1024 * 1024;
+
+interface TextPart extends Omit<TextDocuments, 'kind'> {
+  readonly isLast: boolean;
+}
+
+/**
+ * Documents of encoded pages, the empty ones left out: in one part as a rule, in several where a page holds more
+ * than a thread should hold as text and tokens at once. The last one may be empty.
+ */
+function* textsOf(documents: EncodedDocuments, decoder: PageDecoder): Generator<TextPart> {
+  let part: Uint8Array[] = [];
+  let numBytes = 0;
+  for (const values of decoder.decode(documents)) {
+    for (const value of values) {
+      if (value === null || value === undefined || value.length === 0) continue;
+      if (part.length > 0 && numBytes + value.length > MAX_PART_BYTES) {
+        yield { ...joinDocuments(part, numBytes), isLast: false };
+        part = [];
+        numBytes = 0;
+      }
+      part.push(value);
+      numBytes += value.length;
+    }
+  }
+  yield { ...joinDocuments(part, numBytes), isLast: true };
+}
+
+function joinDocuments(documents: readonly Uint8Array[], numBytes: number): Omit<TextDocuments, 'kind'> {
+  const text = new Uint8Array(numBytes);
+  const ends = new Uint32Array(documents.length);
+  let end = 0;
+  for (let index = 0; index < documents.length; index += 1) {
+    const document = documents[index]!;
+    text.set(document, end);
+    end += document.length;
+    ends[index] = end;
+  }
+  return { text, ends };
+}
