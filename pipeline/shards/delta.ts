@@ -10,14 +10,17 @@ const MINIBLOCK_VALUES = BLOCK_VALUES / NUM_MINIBLOCKS;
 const HEADER = [(BLOCK_VALUES & 0x7f) | 0x80, BLOCK_VALUES >> 7, NUM_MINIBLOCKS];
 
 /** The most bytes that `encodeDelta` writes: every part at full width. */
-function boundOf(numValues: number): number {
+export function deltaBound(numValues: number): number {
   const numBlocks = Math.ceil(numValues / BLOCK_VALUES);
   return HEADER.length + 10 + numBlocks * (5 + NUM_MINIBLOCKS + 4 * BLOCK_VALUES);
 }
 
-/** Encodes the values. A view of a larger buffer. */
-export function encodeDelta(values: Int32Array): Uint8Array<ArrayBuffer> {
-  const out = new Uint8Array(boundOf(values.length));
+/**
+ * Encodes the values.
+ * @param out receives them; at least `deltaBound(values.length)` bytes
+ * @returns the part of `out` that holds them
+ */
+export function encodeDelta(values: Int32Array, out: Uint8Array<ArrayBuffer>): Uint8Array<ArrayBuffer> {
   const rests = new Uint32Array(BLOCK_VALUES);
   out.set(HEADER);
   let at = writeVarint(out, HEADER.length, values.length);

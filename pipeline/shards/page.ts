@@ -1,7 +1,7 @@
 import { crc32 } from 'node:zlib';
 import parquetTypes from 'parquetjs-lite/gen-nodejs/parquet_types.js';
 import { serializeThrift } from 'parquetjs-lite/lib/util.js';
-import { encodeDelta } from './delta.ts';
+import { deltaBound, encodeDelta } from './delta.ts';
 
 /*
  * A column of lists of equal length needs no shredding: its levels follow from the two lengths. parquetjs-lite's own
@@ -18,14 +18,17 @@ export function encodeListPage(ids: Int32Array, numRows: number): Uint8Array<Arr
   const repetition = repetitionLevels(numRows, ids.length / numRows);
   // No list is empty and no element null: every definition level is 1.
   const definition = Buffer.from([...varint(ids.length << 1), 1]);
-  const values = encodeDelta(ids);
+  if (scratch.length < deltaBound(ids.length)) scratch = new Uint8Array(deltaBound(ids.length));
+  const values = encodeDelta(ids, scratch);
+  const levelsBytes = repetition.length + definition.length;
+  const bodyBytes = levelsBytes + values.length;
 
   const header = new parquetTypes.PageHeader();
-  const body = Buffer.concat([repetition, definition, values]);
   header.type = parquetTypes.PageType.DATA_PAGE_V2;
-  header.uncompressed_page_size = body.length;
-  header.compressed_page_size = body.length;
-  header.crc = crc32(body) | 0; // thrift has signed integers only
+  header.uncompressed_page_size = bodyBytes;
+  header.compressed_page_size = bodyBytes;
+  // Thrift has signed integers only.
+  header.crc = crc32(values, crc32(definition, crc32(repetition))) | 0;
   const details = new parquetTypes.DataPageHeaderV2();
   details.num_values = ids.length;
   details.num_nulls = 0;
@@ -37,11 +40,17 @@ export function encodeListPage(ids: Int32Array, numRows: number): Uint8Array<Arr
   header.data_page_header_v2 = details;
 
   const headerBytes = serializeThrift(header);
-  const page = new Uint8Array(headerBytes.length + body.length);
-  page.set(headerBytes);
-  page.set(body, headerBytes.length);
+  const page = new Uint8Array(headerBytes.length + bodyBytes);
+  let at = 0;
+  for (const part of [headerBytes, repetition, definition, values]) {
+    page.set(part, at);
+    at += part.length;
+  }
   return page;
 }
+
+/** Kept from call to call: fresh memory for every page costs as much as the encoding. */
+let scratch = new Uint8Array(0);
 
 /** A 0 begins each row and 1 goes on with it: two runs a row in the RLE hybrid encoding, bit width 1. */
 function repetitionLevels(numRows: number, rowLength: number): Buffer {

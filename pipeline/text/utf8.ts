@@ -49,7 +49,7 @@ export function decodeUtf8(bytes: Uint8Array, start: number, end: number): Uint3
 }
 
 /** Code points of well-formed UTF-8: its bytes without the continuation bytes (10xxxxxx), four at a time. */
-export function countCharacters(text: Uint8Array<ArrayBuffer>): number {
+export function countCharacters(text: Uint8Array): number {
   const head = Math.min(text.length, (4 - (text.byteOffset & 3)) & 3);
   const numWords = (text.length - head) >> 2;
   const words = new Int32Array(text.buffer, numWords === 0 ? 0 : text.byteOffset + head, numWords);

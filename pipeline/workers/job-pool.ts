@@ -36,6 +36,9 @@ export interface JobPool {
 /** Jobs handed to a worker at a time: it has the next one at hand when it finishes one. */
 const JOBS_PER_WORKER = 2;
 
+/** Text of a page, or a document, that is far from the usual. */
+const LARGE_JOB_BYTES = 8 * 1024 * 1024;
+
 /** How many chunks a source should keep in flight so that no worker waits: `pullFrom`'s window. */
 export function tokenizerWindow(workers: number): number {
   return JOBS_PER_WORKER * Math.max(1, workers) + 1;
@@ -133,10 +136,14 @@ function threadsOf({ spec, workers, workerUrl, hangTimeoutMs = 20_000 }: JobPool
     for (const { reject } of lost) reject(error);
   };
 
-  const freeThread = (): JobThread | undefined => {
-    const [freest] = threads.toSorted((a, b) => a.numPending - b.numPending);
+  const freeThread = ({ sizeBytes }: QueuedJob): JobThread | undefined => {
+    // The buffers that a large job needs stay with its thread: one such thread is enough.
+    const [freest] =
+      sizeBytes > LARGE_JOB_BYTES && threads.length > 0
+        ? threads
+        : threads.toSorted((a, b) => a.numPending - b.numPending);
     if (freest?.numPending === 0) return freest;
-    if (threads.length < workers) {
+    if (threads.length < workers && (sizeBytes <= LARGE_JOB_BYTES || threads.length === 0)) {
       const thread = new JobThread({ spec, url, hangTimeoutMs, onFailure: fail });
       threads.push(thread);
       return thread;
@@ -145,10 +152,10 @@ function threadsOf({ spec, workers, workerUrl, hangTimeoutMs = 20_000 }: JobPool
   };
 
   const assign = (): void => {
-    while (waiting.length > 0) {
-      const thread = freeThread();
+    for (let job = waiting[0]; job !== undefined; job = waiting[0]) {
+      const thread = freeThread(job);
       if (thread === undefined) return;
-      const job = waiting.shift()!;
+      waiting.shift();
       underWay.add(job);
       thread.send({
         ...job,

@@ -4,7 +4,7 @@ import type { StageTimes } from '../stage-times.ts';
 import { countCharacters } from '../text/utf8.ts';
 import type { TokenizerSpec } from '../text/vocabulary.ts';
 import { createTokenizer } from '../text/wordpiece.ts';
-import type { DocumentChunk, EncodedDocuments, TextDocuments, TokenChunk } from '../types.ts';
+import type { DocumentChunk, EncodedDocuments, TokenChunk } from '../types.ts';
 
 /** Work for a thread. The buffers of a job are moved to the thread. */
 export type Job = TokenizeJob | EncodeJob;
@@ -40,13 +40,14 @@ export interface JobRunner {
 export function createJobRunner(spec: TokenizerSpec): JobRunner {
   const tokenizer = createTokenizer(spec);
   const decoder = new PageDecoder();
+  const texts = new TextJoiner();
 
   const tokenize = ({ documents }: TokenizeJob, emit: (part: TokenPart) => void): Partial<StageTimes> => {
     const startedAt = performance.now();
     const decompressedBefore = decoder.decompressMs;
     let tokenizeMs = 0;
     let firstDocument = 0;
-    const encode = ({ text, ends }: Omit<TextDocuments, 'kind'>, isLast: boolean): void => {
+    const encode = ({ text, ends }: Omit<TextPart, 'isLast'>, isLast: boolean): void => {
       const begunAt = performance.now();
       const tokens = tokenizer.encodeDocuments(text, ends);
       emit({ ...tokens, numCharacters: countCharacters(text), firstDocument, isLast });
@@ -54,7 +55,7 @@ export function createJobRunner(spec: TokenizerSpec): JobRunner {
       tokenizeMs += performance.now() - begunAt;
     };
     if (documents.kind === 'text') encode(documents, true);
-    else for (const { isLast, ...texts } of textsOf(documents, decoder)) encode(texts, isLast);
+    else for (const { isLast, ...part } of textsOf(documents, decoder, texts)) encode(part, isLast);
     const decompress = decoder.decompressMs - decompressedBefore;
     const decode = performance.now() - startedAt - decompress - tokenizeMs;
     return { decompress, decode, tokenize: tokenizeMs };
@@ -73,7 +74,9 @@ export function createJobRunner(spec: TokenizerSpec): JobRunner {
 /** A thread tokenizes about this much text at a time; a larger document by itself. */
 const MAX_PART_BYTES = 2 * 1024 * 1024;
 
-interface TextPart extends Omit<TextDocuments, 'kind'> {
+interface TextPart {
+  readonly text: Uint8Array;
+  readonly ends: Uint32Array;
   readonly isLast: boolean;
 }
 
@@ -81,14 +84,14 @@ interface TextPart extends Omit<TextDocuments, 'kind'> {
  * Documents of encoded pages, the empty ones left out: in one part as a rule, in several where a page holds more
  * than a thread should hold as text and tokens at once. The last one may be empty.
  */
-function* textsOf(documents: EncodedDocuments, decoder: PageDecoder): Generator<TextPart> {
+function* textsOf(documents: EncodedDocuments, decoder: PageDecoder, texts: TextJoiner): Generator<TextPart> {
   let part: Uint8Array[] = [];
   let numBytes = 0;
   for (const values of decoder.decode(documents)) {
     for (const value of values) {
       if (value === null || value === undefined || value.length === 0) continue;
       if (part.length > 0 && numBytes + value.length > MAX_PART_BYTES) {
-        yield { ...joinDocuments(part, numBytes), isLast: false };
+        yield { ...texts.join(part, numBytes), isLast: false };
         part = [];
         numBytes = 0;
       }
@@ -96,18 +99,28 @@ function* textsOf(documents: EncodedDocuments, decoder: PageDecoder): Generator<
       numBytes += value.length;
     }
   }
-  yield { ...joinDocuments(part, numBytes), isLast: true };
+  yield { ...texts.join(part, numBytes), isLast: true };
 }
 
-function joinDocuments(documents: readonly Uint8Array[], numBytes: number): Omit<TextDocuments, 'kind'> {
-  const text = new Uint8Array(numBytes);
-  const ends = new Uint32Array(documents.length);
-  let end = 0;
-  for (let index = 0; index < documents.length; index += 1) {
-    const document = documents[index]!;
-    text.set(document, end);
-    end += document.length;
-    ends[index] = end;
+/** Puts documents one after another into a buffer that it keeps: fresh memory for every part costs more than the copy. */
+class TextJoiner {
+  readonly #text = new Uint8Array(MAX_PART_BYTES);
+
+  /** @returns views, valid until the next call */
+  join(documents: readonly Uint8Array[], numBytes: number): { text: Uint8Array; ends: Uint32Array } {
+    // A document above the bound has a part of its own.
+    const [only] = documents;
+    if (only !== undefined && numBytes > MAX_PART_BYTES)
+      return { text: only, ends: Uint32Array.of(numBytes) };
+    const text = this.#text.subarray(0, numBytes);
+    const ends = new Uint32Array(documents.length);
+    let end = 0;
+    for (let index = 0; index < documents.length; index += 1) {
+      const document = documents[index]!;
+      text.set(document, end);
+      end += document.length;
+      ends[index] = end;
+    }
+    return { text, ends };
   }
-  return { text, ends };
 }

@@ -17,7 +17,7 @@ export function describeProfile(times: Readonly<StageTimes>, textBytes: number, 
     const share = WAITING.has(stage)
       ? `waited for, ${((100 * ms) / elapsedMs).toFixed(1)} % of the clock`
       : `${((100 * ms) / Math.max(1e-6, work)).toFixed(1)} % of the work`;
-    return `  ${stage.padEnd(12)}${seconds}${perMegabyte}  ${share}`;
+    return `  ${stage.padEnd(12)}${seconds} ${perMegabyte}  ${share}`;
   });
   const total = `${(work / 1000).toFixed(2)} s of work in ${(elapsedMs / 1000).toFixed(2)} s: ${(work / elapsedMs).toFixed(2)} processors`;
   return ['where the time went, over all threads', ...rows, `  ${total}`].join('\n');

@@ -26,19 +26,25 @@ export function createPreparationReporter(options: PreparationReporterOptions): 
   let sources: readonly SourceIdentity[] = [];
   let isIdle = true;
   let textBytes = 0;
-  /** The source that is being read, and since when. */
-  let current: { readonly source: number; readonly since: number } | undefined;
+  /** The source that is being read, since when, and when it was heard of last. */
+  let source: number | undefined;
+  let since = startedAt;
+  let heardAt = startedAt;
 
-  const onProgress = ({ sources: states, source }: PrepareProgress): void => {
+  const onProgress = ({ sources: states, source: read }: PrepareProgress): void => {
     isIdle = false;
     textBytes = states.reduce((sum, state) => sum + state.textBytes, 0);
     const isMixed = sources.some(({ weight }) => weight !== undefined);
-    if (current?.source !== source && !isMixed && current !== undefined) progress.finish();
-    if (current === undefined || (current.source !== source && !isMixed)) current = { source, since: now() };
-    const seconds = Math.max(1e-3, (now() - current.since) / 1000);
-    const shown = isMixed ? totalOf(states) : states[source]!;
+    if (source !== undefined && source !== read && !isMixed) {
+      progress.finish();
+      since = heardAt;
+    }
+    source = read;
+    heardAt = now();
+    const seconds = Math.max(1e-3, (heardAt - since) / 1000);
+    const shown = isMixed ? totalOf(states) : states[read]!;
     progress.update({
-      label: isMixed ? 'prepare' : sources[source]!.spec,
+      label: isMixed ? 'prepare' : sources[read]!.spec,
       done: shown.inputBytes,
       total: shown.totalInputBytes,
       figures: [
@@ -56,6 +62,7 @@ export function createPreparationReporter(options: PreparationReporterOptions): 
       switch (event.type) {
         case 'planned':
           sources = event.plan.manifest.sources;
+          since = now();
           progress.message(introduction(event.plan.manifest, event.plan.exists, out));
           break;
         case 'checking':
@@ -66,6 +73,7 @@ export function createPreparationReporter(options: PreparationReporterOptions): 
             figures: [event.file],
           });
           if (event.index === event.count) progress.finish();
+          since = now();
           break;
         case 'repairing':
           progress.message(`${event.file}: ${event.damage}; making it again`);

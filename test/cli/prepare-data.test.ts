@@ -82,6 +82,31 @@ describe('prepare-data', () => {
     expect(Object.keys(whole).filter((name) => name.startsWith('train/')).length).toBeGreaterThan(10);
   });
 
+  it('shows each source by name, counts duplicates, and says where the time went', async () => {
+    await writeJsonLines(join(home, 'again.jsonl'), makeTexts({ documents: 1800 }).slice(0, 300));
+    const { status, stderr } = await prepareInto(join(home, 'deduplicated'), [
+      ...['--source', `file:${join(home, 'again.jsonl')}`],
+      ...['--dedup', 'exact', '--profile'],
+    ]);
+    expect(status).toBe(0);
+    for (const name of ['texts.jsonl', 'again.jsonl']) {
+      expect(stderr).toMatch(
+        new RegExp(`^file:.*${name} .* rows  .* text  .*/s  .* tokens  .* tokens/s`, 'm'),
+      );
+    }
+    // The second source is the beginning of the first; its empty documents count nowhere.
+    expect(stderr).toMatch(/duplicates +29\d left out \(1\d(\.\d+)? %\), \d+ tokens\n/);
+    expect(stderr).toMatch(/text +\S+ kB, 1\.\d\d characters per token\n/);
+    expect(stderr).toMatch(/unknown 0 %/);
+    expect(stderr).toMatch(/padding +\d+ ids \(/);
+    for (const stage of ['fetch', 'decompress', 'decode', 'tokenize', 'pack', 'encode', 'write']) {
+      expect(stderr).toMatch(new RegExp(`^ +${stage} +\\d+\\.\\d\\d s +\\d+\\.\\d\\d ms/MB`, 'm'));
+    }
+    const shards = (names: Record<string, string>): Record<string, string> =>
+      Object.fromEntries(Object.entries(names).filter(([name]) => name.endsWith('.parquet')));
+    expect(shards(await hashesBelow(join(home, 'deduplicated')))).toEqual(shards(whole));
+  });
+
   it('killed at any moment continues to the same bytes, and no partial file was ever to be seen', {
     timeout: 180_000,
   }, async () => {

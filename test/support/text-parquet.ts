@@ -18,13 +18,27 @@ interface RowWriter {
 
 const parquetjs = createRequire(import.meta.url)('parquetjs-lite') as ParquetJs;
 
+export interface TextParquetOptions {
+  readonly rowGroupSize: number;
+  readonly compression: 'SNAPPY' | 'UNCOMPRESSED';
+}
+
+/** Begins a Parquet file of text columns; rows are appended, `close` writes the footer. */
+export function openTextParquet(
+  sink: Writable,
+  columns: readonly string[],
+  { rowGroupSize, compression }: TextParquetOptions,
+): Promise<RowWriter> {
+  const fields = columns.map((name) => [name, { type: 'UTF8', compression }] as const);
+  const schema = new parquetjs.ParquetSchema(Object.fromEntries(fields));
+  return parquetjs.ParquetWriter.openStream(schema, sink, { rowGroupSize });
+}
+
 /** A Parquet file in memory with text columns, uncompressed so that its sizes are known. */
 export async function textParquet(
   rows: readonly Readonly<Record<string, string>>[],
   rowGroupSize = 100,
 ): Promise<Uint8Array> {
-  const columns = Object.keys(rows[0] ?? { text: '' });
-  const fields = columns.map((name) => [name, { type: 'UTF8', compression: 'UNCOMPRESSED' }] as const);
   const blocks: Uint8Array[] = [];
   const sink = new Writable({
     write(block: Uint8Array, _encoding, done) {
@@ -32,8 +46,8 @@ export async function textParquet(
       done();
     },
   });
-  const schema = new parquetjs.ParquetSchema(Object.fromEntries(fields));
-  const writer = await parquetjs.ParquetWriter.openStream(schema, sink, { rowGroupSize });
+  const columns = Object.keys(rows[0] ?? { text: '' });
+  const writer = await openTextParquet(sink, columns, { rowGroupSize, compression: 'UNCOMPRESSED' });
   for (const row of rows) await writer.appendRow(row);
   await writer.close();
   return Buffer.concat(blocks);

@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { deltaBinaryUnpack } from 'hyparquet/src/delta.js';
 import { describe, expect, it } from 'vitest';
-import { decodeDelta, encodeDelta } from '../../../pipeline/shards/delta.ts';
+import { decodeDelta, deltaBound, encodeDelta } from '../../../pipeline/shards/delta.ts';
 
 /** Values of every size, runs of equal ones and jumps from one end of 32 bits to the other. */
 const lists = fc
@@ -10,6 +10,9 @@ const lists = fc
     words: fc.array(fc.integer({ min: -(2 ** 31), max: 2 ** 31 - 1 }), { maxLength: 700 }),
   })
   .map(({ bits, words }) => Int32Array.from(words, (word) => (bits === 0 ? 7 : word >> (32 - bits))));
+
+const encode = (values: Int32Array): Uint8Array =>
+  encodeDelta(values, new Uint8Array(deltaBound(values.length)));
 
 /** A decoder that is not ours. */
 function decodedByHyparquet(bytes: Uint8Array, count: number): Int32Array {
@@ -26,7 +29,7 @@ describe('DELTA_BINARY_PACKED', () => {
   it('comes back as it was, whatever the values, here and in another decoder', () => {
     fc.assert(
       fc.property(lists, (values) => {
-        const bytes = encodeDelta(values);
+        const bytes = encode(values);
         expect(decodeDelta(bytes, values.length)).toEqual(values);
         if (values.length > 0) expect(decodedByHyparquet(bytes, values.length)).toEqual(values);
       }),
@@ -36,13 +39,13 @@ describe('DELTA_BINARY_PACKED', () => {
 
   it('takes two bytes an id of BERT, and next to nothing for a row of padding', () => {
     const ids = Int32Array.from({ length: 65_536 }, (_, index) => (index * 7919) % 30_522);
-    expect(encodeDelta(ids).length).toBeLessThan(2.1 * ids.length);
-    expect(encodeDelta(new Int32Array(65_536)).length).toBeLessThan(3_000);
+    expect(encode(ids).length).toBeLessThan(2.1 * ids.length);
+    expect(encode(new Int32Array(65_536)).length).toBeLessThan(3_000);
   });
 
   it('refuses bytes that end early, go on, or hold another number of values', () => {
     const values = Int32Array.from({ length: 300 }, (_, index) => (index * 7919) % 30_522);
-    const bytes = encodeDelta(values);
+    const bytes = encode(values);
     for (let length = 0; length < bytes.length; length += 1) {
       expect(() => decodeDelta(bytes.subarray(0, length), 300)).toThrow();
     }
