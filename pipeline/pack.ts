@@ -78,7 +78,11 @@ export class Packer {
     for (let document = from.document; document < chunk.ends.length; document += 1) {
       const start = document === 0 ? 0 : chunk.ends[document - 1]!;
       const end = chunk.ends[document]!;
-      const isValidation = isValidationDocument(chunk.hashes[document]!, this.#options);
+      const isValidation = isValidationDocument(
+        chunk.hashes[4 * document]!,
+        chunk.hashes[4 * document + 1]!,
+        this.#options,
+      );
       const buffer = this.#splits[isValidation ? 'validation' : 'train'];
       // A document without a token would only add an empty [CLS] [SEP].
       while (start < end && this.#position.document === document) {
@@ -139,15 +143,15 @@ export class Packer {
 /**
  * Whether a document belongs to the validation split: decided by its bytes and the seed alone, so that neither
  * order nor workers matter and equal documents stay on one side.
- * @param hash 64-bit hash of the document's bytes
+ * @param low lowest 32 bits of the hash of the document's bytes
+ * @param high the next 32 bits of it
  */
 export function isValidationDocument(
-  hash: bigint,
+  low: number,
+  high: number,
   { validation, seed }: Pick<PackOptions, 'validation' | 'seed'>,
 ): boolean {
   if (validation <= 0) return false;
-  const low = Number(BigInt.asUintN(32, hash));
-  const high = Number(hash >> 32n);
   return keyOf(seed, low, high) < validation * 0x1_0000_0000;
 }
 

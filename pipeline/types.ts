@@ -42,8 +42,8 @@ export interface TokenChunk {
   readonly ids: Int32Array<ArrayBuffer>;
   /** [num documents] exclusive end of each document in `ids`. */
   readonly ends: Uint32Array<ArrayBuffer>;
-  /** [num documents] 64-bit hash of the document's bytes: decides train or validation. */
-  readonly hashes: BigUint64Array<ArrayBuffer>;
+  /** [num documents, 4] 128-bit hash of each document's bytes, lowest 32 bits first: decides train or validation. */
+  readonly hashes: Uint32Array<ArrayBuffer>;
   readonly source: number;
   readonly at: InputCursor;
   readonly next: InputCursor;

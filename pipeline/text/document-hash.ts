@@ -1,11 +1,11 @@
 /**
- * 64-bit hash of bytes: the first two lanes of MurmurHash3_x86_128 (Austin Appleby, public domain), seed 0. It
- * depends on the bytes alone, so a document is on the same side of the validation split in every run.
+ * 128-bit hash of bytes: MurmurHash3_x86_128 (Austin Appleby, public domain), seed 0. It depends on the bytes alone,
+ * so a document is on the same side of the validation split in every run.
  *
  * @param view of the text; little-endian reads, so all platforms agree
  * @param start of the document in `view`
  * @param end exclusive
- * @param out receives the low and the high 32 bits at `index` and `index + 1`
+ * @param out receives the four lanes, the lowest first, from `index` on
  */
 export function hashDocument(
   view: DataView,
@@ -52,6 +52,8 @@ export function hashDocument(
   h2 = (h2 + h1) | 0;
   out[index] = h1;
   out[index + 1] = h2;
+  out[index + 2] = (h3 + h1) | 0;
+  out[index + 3] = (h4 + h1) | 0;
 }
 
 const C1 = 0x239b961b;

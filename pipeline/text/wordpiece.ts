@@ -129,12 +129,11 @@ class WordPieceTokenizer implements Tokenizer {
   encodeDocuments(text: Uint8Array, textEnds: Uint32Array): TokenizedDocuments {
     this.#load(text);
     const ends = new Uint32Array(textEnds.length);
-    const hashes = new BigUint64Array(textEnds.length);
-    const hashWords = new Uint32Array(hashes.buffer);
+    const hashes = new Uint32Array(4 * textEnds.length);
     let start = 0;
     let count = 0;
     textEnds.forEach((end, index) => {
-      hashDocument(this.#view, start, end, hashWords, 2 * index);
+      hashDocument(this.#view, start, end, hashes, 4 * index);
       count = this.#encodeDocument(start, end, count);
       ends[index] = count;
       start = end;

@@ -42,9 +42,10 @@ function framed(documents: readonly TestDocument[]): number[] {
 }
 
 function splitOf(documents: readonly TestDocument[], split: Split, options: PackOptions): TestDocument[] {
-  return documents.filter(
-    (ids) => isValidationDocument(documentHash(ids), options) === (split === 'validation'),
-  );
+  return documents.filter((ids) => {
+    const [low, high] = documentHash(ids);
+    return isValidationDocument(low, high, options) === (split === 'validation');
+  });
 }
 
 const aDocument = fc.array(fc.integer({ min: 5, max: 999 }), { maxLength: 40 });
@@ -241,7 +242,7 @@ describe('validation share', () => {
   it('is kept within statistical bounds, follows the hash alone and changes with the seed', () => {
     const hashes = Array.from({ length: 20_000 }, (_, index) => documentHash([index]));
     const picks = (seed: number, validation: number): boolean[] =>
-      hashes.map((hash) => isValidationDocument(hash, { seed, validation }));
+      hashes.map(([low, high]) => isValidationDocument(low, high, { seed, validation }));
     const count = picks(42, 0.005).filter(Boolean).length;
     expect(count).toBeGreaterThan(100 - 45);
     expect(count).toBeLessThan(100 + 45);
@@ -255,12 +256,12 @@ describe('validation share', () => {
   });
 
   it('keeps to documents that earlier versions chose', () => {
-    const chosen = Array.from({ length: 200 }, (_, index) => index).filter((index) =>
-      isValidationDocument(BigInt.asUintN(64, BigInt(index) * 0x9e3779b97f4a7c15n), {
-        validation: 0.05,
-        seed: 42,
-      }),
-    );
+    const chosen = Array.from({ length: 200 }, (_, index) => index).filter((index) => {
+      const hash = BigInt(index) * 0x9e3779b97f4a7c15n;
+      const low = Number(BigInt.asUintN(32, hash));
+      const high = Number(BigInt.asUintN(32, hash >> 32n));
+      return isValidationDocument(low, high, { validation: 0.05, seed: 42 });
+    });
     expect(chosen).toEqual([6, 8, 14, 21, 33, 47, 79, 82, 139, 150, 158, 187, 197]);
   });
 });
