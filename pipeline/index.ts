@@ -29,3 +29,5 @@ export { createHubFiles, type HubFiles, hubFromEnvironment } from './sources/hub
 export type { Input } from './sources/mix.ts';
 export type { Source, SourceContext, SourceFile, SourceIdentity, WaitNotice } from './sources/source.ts';
 export { createTokenizer, type DecodeOptions, type Tokenizer } from './text/wordpiece.ts';
+export * from './wasm/assembler.ts';
+export * from './wasm/instructions.ts';

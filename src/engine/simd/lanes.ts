@@ -1,5 +1,5 @@
-import type { F32, F64, FunctionBuilder, I32, Local, Statement, V128 } from './assembler.ts';
-import { f32, f32x4, f64, f64x2, i32, i32x4, v128 } from './instructions.ts';
+import type { F32, F64, FunctionBuilder, I32, Local, Statement, V128 } from '../../../pipeline/index.ts';
+import { f32, f32x4, f64, f64x2, i32, i32x4, v128 } from '../../../pipeline/index.ts';
 
 /** How a loop over float32 values reads and writes: four at a time, or the last few one by one. */
 export interface Lanes {
