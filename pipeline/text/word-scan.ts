@@ -1,4 +1,4 @@
-import { assemble, defineFunction, type FunctionBuilder, type I32, type V128 } from '../wasm/assembler.ts';
+import { assemble, defineFunction, type I32, type V128 } from '../wasm/assembler.ts';
 import { i8x16, i32, i64, i64x2, v128 } from '../wasm/instructions.ts';
 
 /**
@@ -60,6 +60,9 @@ const neighbourOf = (entry: I32): I32 => i32.xor(entry, i32.const(ENTRY_BYTES));
 /**
  * scanWords(at, end, out): writes the ids of the words and separators from address `at` on to `out`, until a word is not
  * in the table. Returns where that word begins, or an address not below `end` when all is done. Sets `LAYOUT.outEnd`.
+ *
+ * A step takes a word, which may be empty, the separator behind it and one more space: what comes next is hard to
+ * foresee for a processor, so there is no branch for it.
  */
 const scanWords = defineFunction('scanWords', ['i32', 'i32', 'i32'], (f, [at, end, out]) => {
   const low = f.let(v128.load(zero, LAYOUT.low));
@@ -69,41 +72,33 @@ const scanWords = defineFunction('scanWords', ['i32', 'i32', 'i32'], (f, [at, en
     const nibbles = v128.and(bytes, i8x16.splat(i32.const(0x0f)));
     const separates = v128.and(i8x16.swizzle(low, nibbles), i8x16.swizzle(high, i8x16.shr(bytes, 4)));
     const isWord = i8x16.bitmask(i8x16.eq(separates, v128.const([0, 0, 0, 0])));
-    const length = f.let(i32.trailingZeros(i32.xor(isWord, i32.const(-1))));
-    f.if(
-      length,
-      () => {
-        scanWord(f, bytes, length);
-      },
-      () => {
-        const id = f.let(i32.load(i32.shl(i32.load8(at), i32.const(2)), LAYOUT.singles));
-        f.emit(i32.store(out, id));
-        const isNone = i32.shr(id, i32.const(31));
-        f.advance(out, i32.sub(i32.const(4), i32.shl(isNone, i32.const(2))));
-        f.advance(at, i32.const(1));
-      },
-    );
-  });
-  f.emit(i32.store(zero, out, LAYOUT.outEnd));
-  return at;
-
-  function scanWord(f: FunctionBuilder, bytes: V128, length: ReturnType<typeof f.let<'i32'>>): void {
-    const rest = i32.sub(end, at);
+    const seen = i32.trailingZeros(i32.xor(isWord, i32.const(-1)));
+    const rest = f.let(i32.sub(end, at));
+    const length = f.let(seen);
     f.set(length, i32.select(length, rest, i32.lt(length, rest)));
+
     const key = f.let(keyOf(bytes, length));
     const entry = f.let(entryOf(key));
     const differs = v128.anyTrue(v128.xor(v128.load(entry, LAYOUT.entries), key));
-    f.set(entry, i32.xor(entry, i32.shl(differs, i32.const(Math.log2(ENTRY_BYTES)))));
-    f.if(differs, () => {
+    f.set(entry, i32.xor(entry, i32.mul(differs, i32.const(ENTRY_BYTES))));
+    const hasWord = f.let(i32.lt(zero, length));
+    f.if(i32.and(differs, hasWord), () => {
       f.emit(i32.store(zero, out, LAYOUT.outEnd));
       f.return(at);
     });
-    // Three ids are always written: a branch would cost more than the store.
+    // Three ids are always written, and one of the separator: the address says how many count.
     f.emit(v128.store(out, v128.load(entry, LAYOUT.entries + 16)));
-    f.advance(out, i32.load(entry, LAYOUT.entries + 28));
-    f.advance(at, length);
-    f.advance(at, i32.eq(i32.load8(at), i32.const(SPACE)));
-  }
+    f.advance(out, i32.mul(i32.load(entry, LAYOUT.entries + 28), hasWord));
+    const hasSeparator = f.let(i32.lt(length, rest));
+    const id = f.let(i32.load(i32.shl(i32.load8(i32.add(at, length)), i32.const(2)), LAYOUT.singles));
+    f.emit(i32.store(out, id));
+    f.advance(out, i32.shl(i32.and(hasSeparator, i32.lt(id, i32.const(1 << 31))), i32.const(2)));
+    f.advance(at, i32.add(length, hasSeparator));
+    const isSpace = i8x16.bitmask(i8x16.eq(bytes, i8x16.splat(i32.const(SPACE))));
+    f.advance(at, i32.and(i32.shr(isSpace, i32.add(length, i32.const(1))), i32.const(1)));
+  });
+  f.emit(i32.store(zero, out, LAYOUT.outEnd));
+  return at;
 });
 
 /** rememberWord(at, length, ids, count): the word of at most 15 bytes at `at` has the ids at `ids`, at most 3. */

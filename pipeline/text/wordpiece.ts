@@ -49,7 +49,7 @@ export interface Tokenizer {
 
 /** Sizes of a tokenizer's memory of words, powers of two. */
 export interface WordCacheOptions {
-  /** Entries for short words. Default 65,536 (2 MiB). */
+  /** Entries for short words. Default 131,072 (4 MiB). */
   readonly shortEntries?: number;
   /** Entries for long words. Default 16,384 (0.8 MiB). */
   readonly longEntries?: number;
@@ -81,7 +81,7 @@ class WordPieceTokenizer implements Tokenizer {
   /** First place at or behind the last search where an added token may begin. */
   #candidate = 0;
 
-  constructor(spec: TokenizerSpec, { shortEntries = 65_536, longEntries = 16_384 }: WordCacheOptions) {
+  constructor(spec: TokenizerSpec, { shortEntries = 131_072, longEntries = 16_384 }: WordCacheOptions) {
     this.spec = spec;
     this.vocabSize = spec.vocabulary.length;
     this.specialTokenIds = spec.specialTokenIds;
