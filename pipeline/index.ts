@@ -30,3 +30,15 @@ export { createHubFiles, type HubFiles, hubFromEnvironment } from './sources/hub
 export type { Input } from './sources/mix.ts';
 export type { Source, SourceContext, SourceFile, SourceIdentity, WaitNotice } from './sources/source.ts';
 export { createTokenizer, type DecodeOptions, type Tokenizer } from './text/wordpiece.ts';
+export {
+  assemble,
+  defineFunction,
+  type F32,
+  type F64,
+  type FunctionBuilder,
+  type I32,
+  type Local,
+  type Statement,
+  type V128,
+} from './wasm/assembler.ts';
+export { f32, f32x4, f64, f64x2, i32, i32x4, i64x2, v128 } from './wasm/instructions.ts';

@@ -22,6 +22,8 @@ export interface Part {
 export class AddedTokenMatcher {
   /** Patterns by their first unit, longest first. */
   readonly #patterns = new Map<number, Pattern[]>();
+  /** [256] 1 for the low bytes of first units. */
+  readonly #mayBeFirst = new Uint8Array(256);
   /** The only first unit there is: then the search for it is the engine's own. */
   readonly #onlyFirst: number | undefined;
 
@@ -33,6 +35,7 @@ export class AddedTokenMatcher {
       sameFirst.push({ token, units });
       sameFirst.sort((a, b) => b.units.length - a.units.length);
       this.#patterns.set(units[0]!, sameFirst);
+      this.#mayBeFirst[units[0]! & 0xff] = 1;
     }
     this.#onlyFirst = this.#patterns.size === 1 ? [...this.#patterns.keys()][0] : undefined;
   }
@@ -41,15 +44,15 @@ export class AddedTokenMatcher {
     return this.#patterns.size === 0;
   }
 
-  /** The next place where a token may begin, from `from` on; may lie behind the end of what is asked for. */
-  nextCandidate(text: Units, from: number): number {
-    if (this.isEmpty) return text.length;
+  /** The next place from `from` on where a token may begin, or `end` where there is none before. */
+  nextCandidate(text: Units, from: number, end: number): number {
+    if (this.isEmpty) return end;
     if (this.#onlyFirst !== undefined) {
       const found = text.indexOf(this.#onlyFirst, from);
-      return found < 0 ? text.length : found;
+      return found < 0 || found > end ? end : found;
     }
     let at = from;
-    while (at < text.length && !this.#patterns.has(text[at]!)) at += 1;
+    while (at < end && !(this.#mayBeFirst[text[at]! & 0xff] === 1 && this.#patterns.has(text[at]!))) at += 1;
     return at;
   }
 
@@ -69,11 +72,11 @@ export class AddedTokenMatcher {
   split(text: Uint32Array): readonly Part[] {
     const parts: Part[] = [];
     let done = 0;
-    let at = this.nextCandidate(text, 0);
+    let at = this.nextCandidate(text, 0, text.length);
     while (at < text.length) {
       const match = this.longestAt(text, at, text.length);
       if (match === undefined) {
-        at = this.nextCandidate(text, at + 1);
+        at = this.nextCandidate(text, at + 1, text.length);
         continue;
       }
       const { token, units } = match;
@@ -87,7 +90,7 @@ export class AddedTokenMatcher {
         parts.push({ start, end, id: token.id });
         done = end;
       }
-      at = this.nextCandidate(text, matchEnd);
+      at = this.nextCandidate(text, matchEnd, text.length);
     }
     if (done < text.length) parts.push({ start: done, end: text.length, id: undefined });
     return parts;

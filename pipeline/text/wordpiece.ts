@@ -1,14 +1,14 @@
 import type { SpecialTokenIds, TokenChunk } from '../types.ts';
 import { AddedTokenMatcher, isPlain } from './added-tokens.ts';
+import { CharacterTable, normalize } from './character-table.ts';
 import { hashDocument } from './document-hash.ts';
-import { Normalizer } from './normalize.ts';
+import { LongWordCache, NOT_CACHED } from './long-word-cache.ts';
 import { PieceTrie } from './piece-trie.ts';
-import { flagsOf, PUNCTUATION, WHITE_SPACE } from './unicode.ts';
-import { decodeUtf8, Utf8Reader } from './utf8.ts';
+import { decodeUtf8 } from './utf8.ts';
 import type { TokenizerSpec } from './vocabulary.ts';
-import { CACHE_PADDING_BYTES, NOT_CACHED, WordCache, type WordCacheOptions } from './word-cache.ts';
+import { WordEncoder } from './word-encoder.ts';
+import { WordScanner } from './word-scanner.ts';
 import { decodeTokens } from './wordpiece-decoder.ts';
-import { WordSplitter } from './word-splitter.ts';
 
 /** Ids and hashes of documents, without where they come from. */
 export type TokenizedDocuments = Pick<TokenChunk, 'ids' | 'ends' | 'hashes' | 'textBytes' | 'numUnknown'>;
@@ -45,16 +45,17 @@ export interface Tokenizer {
   decode(ids: ArrayLike<number>, options?: DecodeOptions): string;
 }
 
-/** @param options sizes of the word cache */
+/** Sizes of a tokenizer's memory of words, powers of two. */
+export interface WordCacheOptions {
+  /** Entries for short words. Default 131,072 (4 MiB). */
+  readonly shortEntries?: number;
+  /** Entries for long words. Default 16,384 (0.8 MiB). */
+  readonly longEntries?: number;
+}
+
 export function createTokenizer(spec: TokenizerSpec, options: WordCacheOptions = {}): Tokenizer {
   return new WordPieceTokenizer(spec, options);
 }
-
-/** What a byte is to the scanner, ordered so that those of a word come first. */
-const PLAIN = 0; // stands for itself in a word
-const EXACT = 1; // part of a word, but only the normaliser knows which
-const SPACE = 2;
-const PUNCT = 3;
 
 const ASCII_END = 0x80;
 
@@ -63,44 +64,41 @@ class WordPieceTokenizer implements Tokenizer {
   readonly vocabSize: number;
   readonly specialTokenIds: SpecialTokenIds;
 
-  readonly #cache: WordCache;
-  readonly #splitter: WordSplitter;
-  readonly #normalizer: Normalizer;
-  readonly #reader = new Utf8Reader();
-  readonly #encoder = new TextEncoder();
-  readonly #classOf: Uint8Array;
-  /** Id of each ASCII punctuation character. */
-  readonly #punctuationIds = new Int32Array(ASCII_END);
+  readonly #scanner: WordScanner;
+  readonly #longWords: LongWordCache;
+  readonly #wordEncoder: WordEncoder;
+  readonly #textEncoder = new TextEncoder();
+  /** [256] 1 for the bytes that no word contains. */
+  readonly #isSeparator = new Uint8Array(256);
   /** Finds added tokens in bytes; undefined when some need more than bytes. */
   readonly #byteMatcher: AddedTokenMatcher | undefined;
   readonly #rawMatcher: AddedTokenMatcher;
   readonly #normalizedMatcher: AddedTokenMatcher;
 
-  /** The text, with room behind it for reads beyond its end. */
-  #text = new Uint8Array(CACHE_PADDING_BYTES);
-  #view = new DataView(this.#text.buffer);
   #length = 0;
-  #out = new Int32Array(CACHE_PADDING_BYTES);
   /** First place at or behind the last search where an added token may begin. */
   #candidate = 0;
 
-  constructor(spec: TokenizerSpec, options: WordCacheOptions) {
+  constructor(spec: TokenizerSpec, { shortEntries = 131_072, longEntries = 16_384 }: WordCacheOptions) {
     this.spec = spec;
     this.vocabSize = spec.vocabulary.length;
     this.specialTokenIds = spec.specialTokenIds;
     const pieces = spec.vocabulary.slice(0, spec.numWordPieces);
     const maxChars = spec.maxInputCharsPerWord;
     const trie = new PieceTrie(pieces, spec.continuingPrefix, spec.specialTokenIds.unk, maxChars);
-    this.#cache = new WordCache(options);
-    this.#splitter = new WordSplitter(trie, maxChars);
-    this.#normalizer = new Normalizer(spec, this.#splitter);
-
-    this.#classOf = Uint8Array.from({ length: 256 }, (_, byte) => this.#classify(byte));
+    const characters = new CharacterTable(spec, trie);
+    this.#wordEncoder = new WordEncoder(spec, characters, trie, maxChars);
+    this.#longWords = new LongWordCache(longEntries);
+    const separators = new Map<number, number>();
     for (let byte = 0; byte < ASCII_END; byte += 1) {
-      if (this.#classOf[byte] === PUNCT) trie.encodeWord(Uint32Array.of(byte), 1, this.#punctuationIds, byte);
+      const id = characters.separatorId(byte);
+      if (id === undefined) continue;
+      separators.set(byte, id);
+      this.#isSeparator[byte] = 1;
     }
+    this.#scanner = new WordScanner({ numEntries: shortEntries, foldsCase: spec.lowercase, separators });
 
-    const encodeBytes = (content: string): Uint8Array => this.#encoder.encode(content);
+    const encodeBytes = (content: string): Uint8Array => this.#textEncoder.encode(content);
     const codePoints = (content: string): Uint32Array =>
       Uint32Array.from(Array.from(content, (char) => char.codePointAt(0)!));
     const raw = spec.specialTokens.filter((token) => !token.normalized);
@@ -110,13 +108,14 @@ class WordPieceTokenizer implements Tokenizer {
       : undefined;
     this.#rawMatcher = new AddedTokenMatcher(raw, codePoints);
     this.#normalizedMatcher = new AddedTokenMatcher(normalized, (content) =>
-      this.#normalize(codePoints(content)),
+      Uint32Array.from(normalize(spec, codePoints(content))),
     );
   }
 
   encode(text: string | Uint8Array): Int32Array<ArrayBuffer> {
     this.#load(text);
-    return this.#out.slice(0, this.#encodeDocument(0, this.#length, 0));
+    const count = this.#encodeDocument(0, this.#length, 0);
+    return Int32Array.from(this.#scanner.ids.subarray(0, count));
   }
 
   encodeDocuments(text: Uint8Array, textEnds: Uint32Array): TokenizedDocuments {
@@ -125,15 +124,17 @@ class WordPieceTokenizer implements Tokenizer {
     const hashes = new Uint32Array(4 * textEnds.length);
     let start = 0;
     let count = 0;
-    textEnds.forEach((end, index) => {
-      hashDocument(this.#view, start, end, hashes, 4 * index);
+    for (let index = 0; index < textEnds.length; index += 1) {
+      const end = textEnds[index]!;
+      hashDocument(this.#scanner.view, start, end, hashes, 4 * index);
       count = this.#encodeDocument(start, end, count);
       ends[index] = count;
       start = end;
-    });
-    const ids = this.#out.slice(0, count);
+    }
+    const ids = new Int32Array(count);
+    ids.set(this.#scanner.ids.subarray(0, count));
     let numUnknown = 0;
-    for (const id of ids) if (id === this.specialTokenIds.unk) numUnknown += 1;
+    for (let at = 0; at < count; at += 1) if (ids[at] === this.specialTokenIds.unk) numUnknown += 1;
     return { ids, ends, hashes, textBytes: text.length, numUnknown };
   }
 
@@ -141,38 +142,13 @@ class WordPieceTokenizer implements Tokenizer {
     return decodeTokens(this.spec, ids, skipSpecialTokens);
   }
 
-  #classify(byte: number): number {
-    if (byte >= ASCII_END) return EXACT;
-    // The normaliser leaves ASCII white space and punctuation as they are, or makes a space of them, whatever
-    // surrounds them: words between them can be looked at one by one.
-    const normalized = this.#normalize(Uint32Array.of(byte));
-    const flags = normalized.length === 1 ? flagsOf(normalized[0]!) : 0;
-    if ((flags & WHITE_SPACE) !== 0) return SPACE;
-    if ((flags & PUNCTUATION) !== 0) return PUNCT;
-    return normalized.length === 1 ? PLAIN : EXACT;
-  }
-
-  #normalize(codePoints: Uint32Array): Uint32Array {
-    const result: number[] = [];
-    const normalizer = new Normalizer(this.spec, { push: (codePoint) => result.push(codePoint) });
-    for (const codePoint of codePoints) normalizer.push(codePoint);
-    normalizer.end();
-    return Uint32Array.from(result);
-  }
-
   #load(text: string | Uint8Array): void {
     // A UTF-16 code unit takes three bytes of UTF-8 at most.
-    const capacity = (typeof text === 'string' ? 3 * text.length : text.length) + CACHE_PADDING_BYTES;
-    if (this.#text.length < capacity) {
-      this.#text = new Uint8Array(Math.max(capacity, Math.min(2 * this.#text.length, 1 << 20)));
-      this.#view = new DataView(this.#text.buffer);
-      // No text has more ids than bytes; the cache writes up to three at a time.
-      this.#out = new Int32Array(this.#text.length);
-    }
+    this.#scanner.reserve(typeof text === 'string' ? 3 * text.length : text.length);
     if (typeof text === 'string') {
-      this.#length = this.#encoder.encodeInto(text, this.#text).written;
+      this.#length = this.#textEncoder.encodeInto(text, this.#scanner.text).written;
     } else {
-      this.#text.set(text);
+      this.#scanner.text.set(text);
       this.#length = text.length;
     }
     this.#candidate = -1;
@@ -180,17 +156,18 @@ class WordPieceTokenizer implements Tokenizer {
 
   #encodeDocument(start: number, end: number, count: number): number {
     if (this.#byteMatcher === undefined) return this.#encodeByCodePoints(start, end, count);
+    const { text, ids } = this.#scanner;
     let numIds = count;
     let done = start;
     let at = start;
     for (;;) {
-      if (this.#candidate < at) this.#candidate = this.#byteMatcher.nextCandidate(this.#text, at);
+      if (this.#candidate < at) this.#candidate = this.#byteMatcher.nextCandidate(text, at, this.#length);
       if (this.#candidate >= end) return this.#encodePiece(done, end, numIds);
-      const match = this.#byteMatcher.longestAt(this.#text, this.#candidate, end);
+      const match = this.#byteMatcher.longestAt(text, this.#candidate, end);
       at = this.#candidate + (match?.units.length ?? 1);
       if (match !== undefined) {
         numIds = this.#encodePiece(done, this.#candidate, numIds);
-        this.#out[numIds] = match.token.id;
+        ids[numIds] = match.token.id;
         numIds += 1;
         done = at;
       }
@@ -199,68 +176,51 @@ class WordPieceTokenizer implements Tokenizer {
 
   /** The fast path: text without added tokens. */
   #encodePiece(start: number, end: number, count: number): number {
-    const text = this.#text;
-    const view = this.#view;
-    const out = this.#out;
-    const classOf = this.#classOf;
-    const cache = this.#cache;
-    let numIds = count;
-    let at = start;
+    const scanner = this.#scanner;
+    const isSeparator = this.#isSeparator;
+    const { text } = scanner;
+    let at = scanner.scan(start, end, count);
     while (at < end) {
-      const byteClass = classOf[text[at]!]!;
-      if (byteClass > EXACT) {
-        if (byteClass === PUNCT) {
-          out[numIds] = this.#punctuationIds[text[at]!]!;
-          numIds += 1;
-        }
-        at += 1;
-        continue;
-      }
       const wordStart = at;
       do at += 1;
-      while (at < end && classOf[text[at]!]! <= EXACT);
-      const cached = cache.lookup(view, wordStart, at - wordStart, out, numIds);
-      if (cached === NOT_CACHED) {
-        const before = numIds;
-        numIds = this.#encodeWord(wordStart, at, before);
-        cache.insert(view, wordStart, at - wordStart, out, before, numIds);
-      } else {
-        numIds = cached;
-      }
+      while (at < end && isSeparator[text[at]!] === 0);
+      at = scanner.scan(at, end, this.#encodeWord(wordStart, at, scanner.count));
+    }
+    return scanner.count;
+  }
+
+  /** Bytes without ASCII white space and punctuation that the scanner does not know. */
+  #encodeWord(start: number, end: number, count: number): number {
+    const { text, view, ids } = this.#scanner;
+    const length = end - start;
+    const cached = this.#longWords.lookup(view, start, length, ids, count);
+    if (cached !== NOT_CACHED) return cached;
+    const numIds = this.#wordEncoder.encode(text, start, end, ids, count);
+    if (!this.#scanner.remember(start, length, count, numIds)) {
+      this.#longWords.insert(view, start, length, ids, count, numIds);
     }
     return numIds;
   }
 
-  /** Bytes without ASCII white space and punctuation; one word, unless other scripts' lie among them. */
-  #encodeWord(start: number, end: number, count: number): number {
-    const reader = this.#reader;
-    this.#splitter.begin(this.#out, count);
-    reader.position = start;
-    while (reader.position < end) this.#normalizer.push(reader.next(this.#text, end));
-    this.#normalizer.end();
-    return this.#splitter.end();
-  }
-
   /** The way of Hugging Face's library, step by step, for added tokens that need to see the text around them. */
   #encodeByCodePoints(start: number, end: number, count: number): number {
-    const text = decodeUtf8(this.#text, start, end);
+    const { text: bytes, ids } = this.#scanner;
+    const text = decodeUtf8(bytes, start, end);
     let numIds = count;
     for (const outer of this.#rawMatcher.split(text)) {
       if (outer.id !== undefined) {
-        this.#out[numIds] = outer.id;
+        ids[numIds] = outer.id;
         numIds += 1;
         continue;
       }
-      const piece = this.#normalize(text.subarray(outer.start, outer.end));
+      const piece = Uint32Array.from(normalize(this.spec, text.subarray(outer.start, outer.end)));
       for (const inner of this.#normalizedMatcher.split(piece)) {
         if (inner.id !== undefined) {
-          this.#out[numIds] = inner.id;
+          ids[numIds] = inner.id;
           numIds += 1;
           continue;
         }
-        this.#splitter.begin(this.#out, numIds);
-        for (const codePoint of piece.subarray(inner.start, inner.end)) this.#splitter.push(codePoint);
-        numIds = this.#splitter.end();
+        numIds = this.#wordEncoder.encodeNormalized(piece.subarray(inner.start, inner.end), ids, numIds);
       }
     }
     return numIds;

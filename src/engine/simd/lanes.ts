@@ -1,5 +1,19 @@
-import type { F32, F64, FunctionBuilder, I32, Local, Statement, V128 } from './assembler.ts';
-import { f32, f32x4, f64, f64x2, i32, i32x4, v128 } from './instructions.ts';
+import {
+  type F32,
+  f32,
+  f32x4,
+  type F64,
+  f64,
+  f64x2,
+  type FunctionBuilder,
+  type I32,
+  i32,
+  i32x4,
+  type Local,
+  type Statement,
+  type V128,
+  v128,
+} from '../../../pipeline/index.ts';
 
 /** How a loop over float32 values reads and writes: four at a time, or the last few one by one. */
 export interface Lanes {

@@ -1,5 +1,4 @@
-import { defineFunction, type I32 } from './assembler.ts';
-import { f32, f32x4, i32 } from './instructions.ts';
+import { defineFunction, f32, f32x4, type I32, i32 } from '../../../pipeline/index.ts';
 import { bytes, constant, forEachLane, sumOfLanes } from './lanes.ts';
 
 const reciprocal = (count: I32) => f32.div(f32.const(1), f32.convertU(count));

@@ -1,6 +1,14 @@
-import { defineFunction, type FunctionBuilder, type I32, type Local } from './assembler.ts';
+import {
+  defineFunction,
+  f32,
+  f32x4,
+  type FunctionBuilder,
+  type I32,
+  i32,
+  type Local,
+  v128,
+} from '../../../pipeline/index.ts';
 import { transpose4 } from './elementwise.ts';
-import { f32, f32x4, i32, v128 } from './instructions.ts';
 import { bytes, constant, forEachLane } from './lanes.ts';
 
 /** How many columns of the product a tile covers: two vectors, one, or a single element. */

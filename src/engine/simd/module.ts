@@ -1,4 +1,4 @@
-import { assemble } from './assembler.ts';
+import { assemble } from '../../../pipeline/index.ts';
 import { adamW, addTo, dropout, gelu, geluGradient, scale, sumOfSquares } from './elementwise.ts';
 import { layerNorm, layerNormGradient } from './layer-norm.ts';
 import { copyRows, multiply, multiplyStrips, transpose } from './matrix.ts';

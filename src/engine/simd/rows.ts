@@ -1,5 +1,13 @@
-import { defineFunction, type FunctionBuilder, type I32, type Local } from './assembler.ts';
-import { f32, f32x4, i32, v128 } from './instructions.ts';
+import {
+  defineFunction,
+  f32,
+  f32x4,
+  type FunctionBuilder,
+  type I32,
+  i32,
+  type Local,
+  v128,
+} from '../../../pipeline/index.ts';
 import { bytes, constant, DoubleSum, exponential, forEachLane, maxOfLanes, sumOfLanes } from './lanes.ts';
 
 /** Runs the body for each row of a matrix of float32, with the byte offset of the row's begin. */

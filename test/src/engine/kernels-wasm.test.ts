@@ -2,7 +2,7 @@ import * as tf from '@tensorflow/tfjs-core';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { Random } from '../../../pipeline/index.ts';
 import { openBackend } from '../../../src/engine/backend.ts';
-import { signed, unsigned } from '../../../src/engine/simd/assembler.ts';
+import { signed, unsigned } from '../../../pipeline/wasm/assembler.ts';
 import { gelu } from '../../../src/ops/gelu.ts';
 import { KERNELS, runKernelOnce } from '../../../src/ops/kernel.ts';
 

@@ -4,8 +4,10 @@
  */
 declare namespace WebAssembly {
   class Memory {
-    private constructor();
+    constructor(size: { readonly initial: number });
     readonly buffer: ArrayBuffer;
+    /** Adds pages of 64 KiB; earlier views of the buffer become empty. */
+    grow(numPages: number): number;
   }
   interface Module {
     readonly [Symbol.toStringTag]: string;

@@ -1,4 +1,4 @@
-import type { Expression, F32, F64, I32, Statement, V128, ValueType } from './assembler.ts';
+import type { Expression, F32, F64, I32, I64, Statement, V128, ValueType } from './assembler.ts';
 import { signed, unsigned } from './assembler.ts';
 
 /** Typed instructions; the names are those of the WebAssembly specification, without their type where it is clear. */
@@ -23,12 +23,51 @@ const vectors = (instruction: number) => binary<'v128', 'v128'>('v128', ...simd(
 const vector = (instruction: number) => unary<'v128', 'v128'>('v128', ...simd(instruction));
 
 export const i32 = {
+  load: (address: I32, offset = 0): I32 => ({
+    type: 'i32',
+    code: [...address.code, 0x28, alignment, ...unsigned(offset)],
+  }),
+  load8: (address: I32, offset = 0): I32 => ({
+    type: 'i32',
+    code: [...address.code, 0x2d, 0, ...unsigned(offset)],
+  }),
+  store: (address: I32, value: I32, offset = 0): Statement => [
+    ...address.code,
+    ...value.code,
+    0x36,
+    alignment,
+    ...unsigned(offset),
+  ],
   const: (value: number): I32 => ({ type: 'i32', code: [0x41, ...signed(value)] }),
   add: binary<'i32', 'i32'>('i32', 0x6a),
   sub: binary<'i32', 'i32'>('i32', 0x6b),
   mul: binary<'i32', 'i32'>('i32', 0x6c),
   and: binary<'i32', 'i32'>('i32', 0x71),
+  or: binary<'i32', 'i32'>('i32', 0x72),
+  xor: binary<'i32', 'i32'>('i32', 0x73),
   shl: binary<'i32', 'i32'>('i32', 0x74),
+  shr: binary<'i32', 'i32'>('i32', 0x76),
+  /** 1 where they are equal, 0 elsewhere. */
+  eq: binary<'i32', 'i32'>('i32', 0x46),
+  /** 1 where a < b, both unsigned, 0 elsewhere. */
+  lt: binary<'i32', 'i32'>('i32', 0x49),
+  /** a where the condition is not 0, else b. */
+  select: (a: I32, b: I32, condition: I32): I32 => ({
+    type: 'i32',
+    code: [...a.code, ...b.code, ...condition.code, 0x1b],
+  }),
+  /** Number of zero bits below the lowest one that is set; 32 for 0. */
+  trailingZeros: unary<'i32', 'i32'>('i32', 0x68),
+} as const;
+
+export const i64 = {
+  const: (value: bigint): I64 => ({ type: 'i64', code: [0x42, ...signed64(value)] }),
+  add: binary<'i64', 'i64'>('i64', 0x7c),
+  mul: binary<'i64', 'i64'>('i64', 0x7e),
+  shr: binary<'i64', 'i64'>('i64', 0x88),
+  /** The low 32 bits. */
+  wrap: unary<'i64', 'i32'>('i32', 0xa7),
+  extend: unary<'i32', 'i64'>('i64', 0xad),
 } as const;
 
 export const f32 = {
@@ -85,7 +124,31 @@ export const v128 = {
     ],
   }),
   and: vectors(78),
+  or: vectors(80),
   xor: vectors(81),
+  /** 1 where any bit is set, 0 elsewhere. */
+  anyTrue: unary<'v128', 'i32'>('i32', ...simd(83)),
+} as const;
+
+export const i8x16 = {
+  splat: unary<'i32', 'v128'>('v128', ...simd(15)),
+  add: vectors(110),
+  eq: vectors(35),
+  /** All bits where a > b, both signed. */
+  gt: vectors(39),
+  /** Unsigned. */
+  shr: (value: V128, bits: number): V128 => ({
+    type: 'v128',
+    code: [...value.code, ...i32.const(bits).code, ...simd(109)],
+  }),
+  /** Byte number index[i] of a, 0 where that is no lane. */
+  swizzle: vectors(14),
+  /** The highest bit of each lane. */
+  bitmask: unary<'v128', 'i32'>('i32', ...simd(100)),
+  withLane: (value: V128, lane: number, byte: I32): V128 => ({
+    type: 'v128',
+    code: [...value.code, ...byte.code, ...simd(23), lane],
+  }),
 } as const;
 
 export const f32x4 = {
@@ -118,6 +181,7 @@ export const i32x4 = {
 } as const;
 
 export const i64x2 = {
+  lane: (value: V128, lane: 0 | 1): I64 => ({ type: 'i64', code: [...value.code, ...simd(29), lane] }),
   /** Full products of the unsigned lanes 0 and 1. */
   extendedMultiplyLow: vectors(222),
   /** Full products of the unsigned lanes 2 and 3. */
@@ -137,6 +201,17 @@ function memory(address: I32, instruction: number, offset: number): V128 {
     type: 'v128',
     code: [...address.code, ...simd(instruction), alignment, ...unsigned(offset)],
   };
+}
+
+function signed64(value: bigint): number[] {
+  const bytes: number[] = [];
+  let rest = BigInt.asIntN(64, value);
+  for (;;) {
+    const low = Number(rest & 0x7fn);
+    rest >>= 7n;
+    if ((rest === 0n && low < 0x40) || (rest === -1n && low >= 0x40)) return [...bytes, low];
+    bytes.push(low | 0x80);
+  }
 }
 
 function bytesOf(values: Float32Array<ArrayBuffer> | Uint32Array<ArrayBuffer>): number[] {

@@ -4,7 +4,7 @@
  * and no binary.
  */
 
-export type ValueType = 'i32' | 'f32' | 'f64' | 'v128';
+export type ValueType = 'i32' | 'i64' | 'f32' | 'f64' | 'v128';
 
 /** Code that leaves one value on the stack. */
 export interface Expression<T extends ValueType> {
@@ -21,6 +21,7 @@ export interface Local<T extends ValueType> extends Expression<T> {
 export type Statement = readonly number[];
 
 export type I32 = Expression<'i32'>;
+export type I64 = Expression<'i64'>;
 export type F32 = Expression<'f32'>;
 export type F64 = Expression<'f64'>;
 export type V128 = Expression<'v128'>;
@@ -34,18 +35,27 @@ export interface FunctionDefinition<N extends string = string> {
   readonly code: readonly number[];
 }
 
-const typeCodes: Readonly<Record<ValueType, number>> = { i32: 0x7f, f32: 0x7d, f64: 0x7c, v128: 0x7b };
+const typeCodes: Readonly<Record<ValueType, number>> = {
+  i32: 0x7f,
+  i64: 0x7e,
+  f32: 0x7d,
+  f64: 0x7c,
+  v128: 0x7b,
+};
 
 const opcode = {
   block: 0x02,
   loop: 0x03,
   if: 0x04,
+  else: 0x05,
   end: 0x0b,
   branch: 0x0c,
   branchIf: 0x0d,
+  return: 0x0f,
   localGet: 0x20,
   localSet: 0x21,
   i32Const: 0x41,
+  i32EqualsZero: 0x45,
   i32GreaterOrEqualUnsigned: 0x4f,
   i32Add: 0x6a,
   voidBlock: 0x40,
@@ -90,6 +100,28 @@ export class FunctionBuilder {
     body();
     this.advance(counter, { type: 'i32', code: [opcode.i32Const, ...signed(step)] });
     this.emit([opcode.branch, 0, opcode.end, opcode.end]);
+  }
+
+  /** Runs the body as long as the condition is not 0. */
+  repeatWhile(condition: I32, body: () => void): void {
+    this.emit([opcode.block, opcode.voidBlock, opcode.loop, opcode.voidBlock]);
+    this.emit([...condition.code, opcode.i32EqualsZero, opcode.branchIf, 1]);
+    body();
+    this.emit([opcode.branch, 0, opcode.end, opcode.end]);
+  }
+
+  if(condition: I32, then: () => void, otherwise?: () => void): void {
+    this.emit([...condition.code, opcode.if, opcode.voidBlock]);
+    then();
+    if (otherwise !== undefined) {
+      this.emit([opcode.else]);
+      otherwise();
+    }
+    this.emit([opcode.end]);
+  }
+
+  return(value: Expression<ValueType>): void {
+    this.emit([...value.code, opcode.return]);
   }
 }
 
