@@ -6,11 +6,15 @@ import type { Batch } from './types.ts';
 export interface BatchWorkerData {
   readonly options: BatchOptions;
   readonly prefetch: number;
+  /** Time between two signs of life. */
+  readonly aliveEveryMs: number;
 }
 
 /** What the batch thread sends. */
 export type BatchMessage =
   | { readonly kind: 'batch'; readonly batch: Batch }
+  /** The thread takes its turns, whatever it waits for. */
+  | { readonly kind: 'alive' }
   | {
       readonly kind: 'error';
       readonly message: string;

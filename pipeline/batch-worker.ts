@@ -22,7 +22,12 @@ function errorMessage(error: unknown): BatchMessage {
 
 const port = parentPort;
 if (port === null) throw new Error('batch-worker.ts is the body of a worker thread');
-const { options, prefetch } = workerData as BatchWorkerData;
+const { options, prefetch, aliveEveryMs } = workerData as BatchWorkerData;
+const alive = (): void => {
+  port.postMessage({ kind: 'alive' } satisfies BatchMessage);
+};
+alive();
+setInterval(alive, aliveEveryMs);
 const credits$ = new Observable<number>((subscriber) => {
   port.on('message', (count: number) => {
     subscriber.next(count);

@@ -16,8 +16,9 @@ const spec = {
     },
     data: {
       type: 'string',
+      multiple: true,
       placeholder: 'folder',
-      help: 'prepared dataset (default: cache/datasets/wiki-books-256)',
+      help: 'prepared dataset; several are mixed by row, by their numbers of rows or by weights in front, as in 3:cache/datasets/wiki (default: cache/datasets/wiki-books-256)',
     },
     out: { type: 'string', placeholder: 'folder', help: 'folder of the run (default: runs/<mode>-<model>)' },
     mode: { type: 'string', placeholder: 'mlm|taco', help: 'objective (default: taco)' },

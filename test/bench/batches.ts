@@ -80,7 +80,7 @@ async function measure(folder: string, stepMs: number): Promise<void> {
   ];
   for (const [name, taco] of modes) {
     for (const worker of [false, true]) {
-      const options = { folder, batchSize: 16, seed: 42, taco, worker };
+      const options = { data: [folder], batchSize: 16, seed: 42, taco, worker };
       const { tokens, totalMs, firstMs, cpuMs } = await consume(options, 1500, 0);
       const where = worker ? 'worker thread' : 'same thread  ';
       console.log(
@@ -90,7 +90,7 @@ async function measure(folder: string, stepMs: number): Promise<void> {
   }
   const steps = Math.max(20, Math.round(5000 / stepMs));
   for (const worker of [false, true]) {
-    const options = { folder, batchSize: 16, seed: 42, taco: {}, worker };
+    const options = { data: [folder], batchSize: 16, seed: 42, taco: {}, worker };
     const { totalMs, waitMs } = await consume(options, steps, stepMs);
     const share = ((100 * waitMs) / totalMs).toFixed(2);
     const where = worker ? 'worker thread' : 'same thread  ';
