@@ -28,12 +28,12 @@ const rowsOf = async (data: readonly string[], numRows: number): Promise<number[
 
 describe('openMixture', () => {
   it('without weights gives each dataset the share of its training rows', async () => {
-    const { parts, numRows, maxSeqLen } = await openMixture([a, small]);
-    expect(parts.map(({ reference, weight }) => [reference, weight])).toEqual([
+    const mixture = await openMixture([a, small]);
+    expect(mixture.parts.map(({ reference, weight }) => [reference, weight])).toEqual([
       [a, 32],
       [small, 5],
     ]);
-    expect([numRows('train'), numRows('validation'), maxSeqLen]).toEqual([37, 3, 16]);
+    expect([mixture.numRows('train'), mixture.numRows('validation'), mixture.maxSeqLen]).toEqual([37, 3, 16]);
     const rows = await rowsOf([a, small], 37);
     expect(new Set(rows).size).toBe(37);
   });

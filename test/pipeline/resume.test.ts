@@ -188,7 +188,12 @@ describe('a state', () => {
     const credits$ = new Subject<number>();
     const received: Batch[] = [];
     const stream$ = batches({ ...mixed, worker: false, prefetch: 2 }, credits$);
-    const subscription = stream$.subscribe((batch) => received.push(batch));
+    const subscription = stream$.subscribe({
+      next: (batch) => received.push(batch),
+      error: (error: unknown) => {
+        throw error;
+      },
+    });
     await vi.waitFor(() => {
       expect(received).toHaveLength(2);
     });
