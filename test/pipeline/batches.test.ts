@@ -1,8 +1,9 @@
 import { mkdtempSync } from 'node:fs';
-import { rm } from 'node:fs/promises';
+import { execFileSync } from 'node:child_process';
+import { readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { EMPTY, NEVER, Subject } from 'rxjs';
+import { EMPTY, firstValueFrom, NEVER, Subject } from 'rxjs';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import type { BatchOptions } from '../../pipeline/batch-options.ts';
 import { batches } from '../../pipeline/batches.ts';
@@ -268,7 +269,30 @@ describe('batches', () => {
       subscription.unsubscribe();
     });
 
+    it('are not taken for hung while the disk makes them wait', async () => {
+      // Whoever reads a named pipe waits until somebody writes.
+      const slow = await temporaryFolder();
+      await writeDataset(slow, shape);
+      const manifest = join(slow, 'manifest.json');
+      const text = await readFile(manifest, 'utf8');
+      await rm(manifest);
+      execFileSync('mkfifo', [manifest]);
+      const batch = firstValueFrom(batches({ ...options, data: [slow], hangTimeoutMs: 2000 }, NEVER), {
+        defaultValue: undefined,
+      });
+      await vi.waitFor(() => {
+        expect(lastWorker().threadId).toBeGreaterThan(0);
+      });
+      await new Promise((resolve) => lastWorker().once('message', resolve));
+      await new Promise((resolve) => setTimeout(resolve, 3000));
+      await writeFile(manifest, text);
+      expect((await batch)?.cursor.position).toBe(4);
+    });
+
     it('end with their subscription', async () => {
+      const numTimers = (): number =>
+        process.getActiveResourcesInfo().filter((resource) => resource === 'Timeout').length;
+      const before = numTimers();
       for (let i = 0; i < 3; i += 1) {
         await new Promise<void>((resolve, reject) => {
           const subscription = batches(options, EMPTY).subscribe({
@@ -282,6 +306,7 @@ describe('batches', () => {
           });
         });
       }
+      expect(numTimers()).toBeLessThanOrEqual(before);
     });
 
     it('report a damaged dataset as the error it is', async () => {

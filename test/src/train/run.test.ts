@@ -266,12 +266,15 @@ describe('several datasets', () => {
   it('neither join nor leave a run: refused by name', async () => {
     const { data, flags } = await mixedRun();
     const both = { ...flags('both'), data, 'max-steps': 1 };
-    const alone = { ...flags('alone'), data: data[0], 'max-steps': 1 };
     await run(both);
-    await run(alone);
-    for (const refused of [run({ ...both, data: data[0] }), run({ ...alone, data })]) {
-      await expect(refused).rejects.toMatchObject({ code: 'mismatch' });
-      await expect(refused).rejects.toThrow(`${data[1]} (`);
+    for (const [index, own] of data.entries()) {
+      const alone = { ...flags(`alone-${index}`), data: own, 'max-steps': 1 };
+      await run(alone);
+      for (const refused of [run({ ...both, data: own }), run({ ...alone, data })]) {
+        await expect(refused).rejects.toMatchObject({ code: 'mismatch' });
+        await expect(refused).rejects.toThrow(`${data[0]} (`);
+        await expect(refused).rejects.toThrow(`${data[1]} (`);
+      }
     }
     expect((await run({ ...both, data: [data[1], data[0]] })).outcome.status).toBe('already-finished');
   });
