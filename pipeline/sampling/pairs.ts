@@ -170,9 +170,9 @@ export function samplePairs(
     anchors[anchor] = positions[rank]!;
     positives[anchor] = positions[positive]!;
     const numOthers = numEligible - (rowEnd - rowStart);
-    const end = next + numNegatives;
-    negativeRandom.fillBelow(numOthers, negatives, next, end);
-    for (; next < end; next += 1) negatives[next] = circle[rowEnd + negatives[next]!]!;
+    for (const end = next + numNegatives; next < end; next += 1) {
+      negatives[next] = circle[rowEnd + negativeRandom.below(numOthers)]!;
+    }
   }
   return { anchors, positives, negatives };
 }

@@ -146,19 +146,6 @@ describe('Random', () => {
     },
   );
 
-  it.each([1, 7, 4096, 3 * 2 ** 19, 2 ** 21, 2 ** 21 + 1, 2 ** 31])(
-    'fills an array with the same draws below %d, and goes on as after them',
-    (bound) => {
-      const [filling, drawing] = [new Random(17), new Random(17)];
-      const target = new Int32Array(20_000).fill(-1);
-      filling.fillBelow(bound, target, 10, 19_990);
-      const drawn = Array.from({ length: 19_980 }, () => drawing.below(bound));
-      expect([...target.subarray(10, 19_990)]).toEqual(drawn);
-      expect([target[9], target[19_990]]).toEqual([-1, -1]);
-      for (let i = 0; i < 4; i += 1) expect(filling.uint32()).toBe(drawing.uint32());
-    },
-  );
-
   it('gives normal numbers', () => {
     const random = new Random(11);
     const count = 100_000;
