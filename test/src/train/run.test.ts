@@ -270,7 +270,11 @@ describe('several datasets', () => {
     for (const [index, own] of data.entries()) {
       const alone = { ...flags(`alone-${index}`), data: own, 'max-steps': 1 };
       await run(alone);
-      for (const refused of [run({ ...both, data: own }), run({ ...alone, data })]) {
+      for (const changed of [
+        { ...both, data: own },
+        { ...alone, data },
+      ]) {
+        const refused = run(changed);
         await expect(refused).rejects.toMatchObject({ code: 'mismatch' });
         await expect(refused).rejects.toThrow(`${data[0]} (`);
         await expect(refused).rejects.toThrow(`${data[1]} (`);
