@@ -1,19 +1,18 @@
 import type { BatchOptions } from './batch-options.ts';
-import type { TacoErrorOptions } from './errors.ts';
+import type { ErrorMessage } from './errors.ts';
 import type { Batch } from './types.ts';
 
 /** What the batch thread is started with. Credits, plain numbers, are the only messages to it. */
 export interface BatchWorkerData {
   readonly options: BatchOptions;
   readonly prefetch: number;
+  /** Time between two signs of life. */
+  readonly aliveEveryMs: number;
 }
 
 /** What the batch thread sends. */
 export type BatchMessage =
   | { readonly kind: 'batch'; readonly batch: Batch }
-  | {
-      readonly kind: 'error';
-      readonly message: string;
-      /** Of a TacoError; another error is one of this program. */
-      readonly details: TacoErrorOptions | undefined;
-    };
+  /** The thread takes its turns, whatever it waits for. */
+  | { readonly kind: 'alive' }
+  | { readonly kind: 'error'; readonly error: ErrorMessage };

@@ -1,3 +1,4 @@
+import { parseDataSpecs } from './data-spec.ts';
 import { TacoError } from './errors.ts';
 import type { BatchCursor } from './types.ts';
 
@@ -26,8 +27,8 @@ export interface PairOptions {
 
 /** What training and evaluation batches have in common. */
 export interface SamplingOptions {
-  /** Folder that prepare-data filled. */
-  readonly folder: string;
+  /** Datasets as `--data` takes them, see data-spec.ts: folders that prepare-data filled, mixed by weight. */
+  readonly data: readonly string[];
   /** B, rows of a micro-batch; at least 2 with `taco`. */
   readonly batchSize: number;
   /** Whole number from 0 to 2^53 − 1. */
@@ -39,16 +40,21 @@ export interface SamplingOptions {
 }
 
 export interface BatchOptions extends SamplingOptions {
-  /** Go on after the batch that carried this cursor. Default: the beginning of the first epoch. */
+  /**
+   * Go on with the row after those this cursor counts. Another batch size and other weights are allowed and
+   * apply from there on. Default: the beginning of the first epoch.
+   */
   readonly cursor?: BatchCursor | undefined;
   /** Batches that may be under way without credit, at least 1. Default 4. */
   readonly prefetch?: number;
   /** Make batches in a worker thread. Default true; false is for tests and measurements. */
   readonly worker?: boolean;
+  /** Silence of the worker thread that makes it count as hung. Default 20,000. */
+  readonly hangTimeoutMs?: number;
 }
 
 export interface EvaluationOptions extends SamplingOptions {
-  /** Use at most this many rows, spread evenly over the validation split. Default: all. */
+  /** Use at most this many rows, spread evenly over the validation rows of all datasets. Default: all. */
   readonly maxRows?: number | undefined;
 }
 
@@ -90,6 +96,7 @@ function resolvePairs(options: PairOptions): Required<PairOptions> {
 
 /** @throws TacoError `bad-config` naming the option, its value and what is allowed */
 export function resolveSampling(options: SamplingOptions): SamplingSettings {
+  parseDataSpecs(options.data);
   requireWhole('the batch size', options.batchSize, 1);
   requireWhole('the seed', options.seed, 0);
   const mlmProbability = options.mlmProbability ?? 0.15;

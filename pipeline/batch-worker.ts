@@ -3,7 +3,7 @@ import { parentPort, workerData } from 'node:worker_threads';
 import { Observable } from 'rxjs';
 import { pullFrom } from './backpressure.ts';
 import type { BatchMessage, BatchWorkerData } from './batch-messages.ts';
-import { messageOf, TacoError } from './errors.ts';
+import { errorMessageOf } from './errors.ts';
 import { trainingBatches } from './training-batches.ts';
 import type { Batch } from './types.ts';
 
@@ -13,16 +13,14 @@ function buffersOf({ inputIds, attentionMask, maskedPositions, maskedLabels, pai
   return arrays.flatMap((array) => (array === undefined ? [] : [array.buffer]));
 }
 
-function errorMessage(error: unknown): BatchMessage {
-  if (!(error instanceof TacoError)) return { kind: 'error', message: messageOf(error), details: undefined };
-  const { code, stage, path } = error;
-  const details = { code, stage, ...(path === undefined ? {} : { path }) };
-  return { kind: 'error', message: error.message, details };
-}
-
 const port = parentPort;
 if (port === null) throw new Error('batch-worker.ts is the body of a worker thread');
-const { options, prefetch } = workerData as BatchWorkerData;
+const { options, prefetch, aliveEveryMs } = workerData as BatchWorkerData;
+const alive = (): void => {
+  port.postMessage({ kind: 'alive' } satisfies BatchMessage);
+};
+alive();
+setInterval(alive, aliveEveryMs);
 const credits$ = new Observable<number>((subscriber) => {
   port.on('message', (count: number) => {
     subscriber.next(count);
@@ -33,6 +31,6 @@ pullFrom(trainingBatches(options), credits$, prefetch).subscribe({
     port.postMessage({ kind: 'batch', batch } satisfies BatchMessage, buffersOf(batch));
   },
   error: (error: unknown) => {
-    port.postMessage(errorMessage(error));
+    port.postMessage({ kind: 'error', error: errorMessageOf(error) } satisfies BatchMessage);
   },
 });

@@ -1,8 +1,9 @@
 import { Observable } from 'rxjs';
 import { pullFrom } from './backpressure.ts';
-import { type BatchOptions, resolvePrefetch, resolveSampling } from './batch-options.ts';
 import type { BatchMessage, BatchWorkerData } from './batch-messages.ts';
-import { messageOf, TacoError } from './errors.ts';
+import { type BatchOptions, resolvePrefetch, resolveSampling } from './batch-options.ts';
+import { aliveEveryMs, BatchWatch } from './batch-watch.ts';
+import { messageOf, restoredError, TacoError } from './errors.ts';
 import { trainingBatches } from './training-batches.ts';
 import type { Batch } from './types.ts';
 import { startWorker } from './workers/worker-thread.ts';
@@ -13,15 +14,15 @@ import { startWorker } from './workers/worker-thread.ts';
  * itself. Unsubscribing ends the thread.
  *
  * @param credits$ each emission `n` says that `n` batches have been consumed
- * @returns errors with a TacoError: as `openDataset`; `mismatch` for a cursor of something else; `worker` when the
- *   thread dies
+ * @returns errors with a TacoError: as `openMixture`; `mismatch` for a cursor of something else; `worker` when the
+ *   thread dies or hangs
  * @throws TacoError `bad-config` at once
  */
 export function batches(options: BatchOptions, credits$: Observable<number>): Observable<Batch> {
   resolveSampling(options);
   const prefetch = resolvePrefetch(options.prefetch);
   if (options.worker === false) return pullFrom(startedBy(options), credits$, prefetch);
-  return fromWorker({ options, prefetch }, credits$);
+  return fromWorker(options, prefetch, credits$);
 }
 
 /** Each subscription iterates anew. */
@@ -29,7 +30,13 @@ function startedBy(options: BatchOptions): AsyncIterable<Batch> {
   return { [Symbol.asyncIterator]: () => trainingBatches(options) };
 }
 
-function fromWorker(workerData: BatchWorkerData, credits$: Observable<number>): Observable<Batch> {
+function fromWorker(
+  options: BatchOptions,
+  prefetch: number,
+  credits$: Observable<number>,
+): Observable<Batch> {
+  const { hangTimeoutMs = 20_000 } = options;
+  const workerData: BatchWorkerData = { options, prefetch, aliveEveryMs: aliveEveryMs(hangTimeoutMs) };
   return new Observable<Batch>((subscriber) => {
     const worker = startWorker(new URL('./batch-worker.ts', import.meta.url), {
       workerData,
@@ -44,9 +51,12 @@ function fromWorker(workerData: BatchWorkerData, credits$: Observable<number>): 
         }),
       );
     };
+    const watch = new BatchWatch({ hangTimeoutMs, prefetch, onHang: died });
     worker.on('message', (message: BatchMessage) => {
+      watch.hear(message.kind === 'batch');
+      if (message.kind === 'alive') return;
       if (message.kind === 'batch') subscriber.next(message.batch);
-      else subscriber.error(restored(message));
+      else subscriber.error(restoredError(message.error));
     });
     worker.on('messageerror', (error) => {
       died(`sent something unreadable (${messageOf(error)})`, error);
@@ -59,6 +69,7 @@ function fromWorker(workerData: BatchWorkerData, credits$: Observable<number>): 
     });
     const creditsSubscription = credits$.subscribe({
       next: (count) => {
+        watch.ask(count);
         worker.postMessage(count);
       },
       error: (error: unknown) => {
@@ -66,13 +77,9 @@ function fromWorker(workerData: BatchWorkerData, credits$: Observable<number>): 
       },
     });
     return () => {
+      watch.end();
       creditsSubscription.unsubscribe();
       void worker.terminate();
     };
   });
-}
-
-/** Errors lose their class on the way between threads. */
-function restored({ message, details }: Extract<BatchMessage, { kind: 'error' }>): Error {
-  return details === undefined ? new Error(message) : new TacoError(message, details);
 }

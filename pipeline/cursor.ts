@@ -1,34 +1,64 @@
 import { z } from 'zod';
 import { TacoError } from './errors.ts';
-import type { BatchCursor } from './types.ts';
+import { type MixedDataset, shortFingerprint } from './mixture.ts';
+import type { BatchCursor, DatasetCursor } from './types.ts';
 
 /** Version of the order of rows, of masks and of pairs: whatever changes them raises it. */
-const VERSION = 1;
+const VERSION = 2;
 
-const cursorSchema = z.strictObject({
-  version: z.literal(VERSION),
-  dataset: z.string().min(1),
-  seed: z.int().min(0),
-  position: z.int().min(0),
+const count = z.int().min(0);
+const name = z.string().min(1);
+
+const datasetSchema = z.strictObject({
+  fingerprint: name,
+  weight: z.int().min(1),
+  position: count,
+  lag: z.int(),
 });
+
+const cursorSchema = z
+  .strictObject({
+    version: z.literal(VERSION),
+    seed: count,
+    position: count,
+    datasets: z.array(datasetSchema).min(1).readonly(),
+  })
+  .refine(({ position, datasets }) => sumOf(datasets, 'position') === position, {
+    path: ['position'],
+    error: 'is not the sum over the datasets',
+  })
+  .refine(({ datasets }) => isPossible(datasets), { path: ['datasets', 'lag'], error: 'cannot be' });
+
+/** Version 1 knew a single dataset; its rows, masks and pairs are those of today. */
+const firstSchema = z.strictObject({ version: z.literal(1), dataset: name, seed: count, position: count });
+
+function sumOf(datasets: readonly DatasetCursor[], key: 'position' | 'weight' | 'lag'): number {
+  return datasets.reduce((sum, dataset) => sum + dataset[key], 0);
+}
+
+function isPossible(datasets: readonly DatasetCursor[]): boolean {
+  const total = sumOf(datasets, 'weight');
+  return sumOf(datasets, 'lag') === 0 && datasets.every(({ lag }) => Math.abs(lag) < total);
+}
 
 function mismatch(message: string): TacoError {
   return new TacoError(message, { code: 'mismatch', stage: 'batches' });
 }
 
 /**
- * A cursor from a checkpoint's JSON.
+ * A cursor from a checkpoint's JSON. Version 1 is read on: one dataset at its position.
  * @throws TacoError `mismatch` for another version, `corrupt` for anything that is not a cursor
  */
 export function parseBatchCursor(value: unknown): BatchCursor {
   const version =
     typeof value === 'object' && value !== null && 'version' in value ? value.version : undefined;
-  if (typeof version === 'number' && version !== VERSION) {
+  if (typeof version === 'number' && version !== VERSION && version !== 1) {
     throw mismatch(
-      `the checkpoint's place in the data has version ${version}, this program reads version ${VERSION}; start anew, or go on with the version that wrote it`,
+      `the checkpoint's place in the data has version ${version}, this program reads versions 1 and ${VERSION}; start anew, or go on with the version that wrote it`,
     );
   }
-  const parsed = cursorSchema.safeParse(value);
+  const parsed =
+    version === 1 ? firstSchema.transform(upgrade).safeParse(value) : cursorSchema.safeParse(value);
   if (!parsed.success) {
     const issue = parsed.error.issues[0];
     throw new TacoError(
@@ -39,30 +69,47 @@ export function parseBatchCursor(value: unknown): BatchCursor {
   return parsed.data;
 }
 
-/**
- * The position to go on at.
- * @throws TacoError `mismatch` naming both values when the cursor is of another dataset, seed or version
- */
-export function positionOf(
-  cursor: BatchCursor | undefined,
-  expected: { readonly folder: string; readonly fingerprint: string; readonly seed: number },
-): number {
-  if (cursor === undefined) return 0;
-  const { dataset, seed, position } = parseBatchCursor(cursor);
-  if (dataset !== expected.fingerprint) {
-    throw mismatch(
-      `the checkpoint was trained on dataset ${dataset}, ${expected.folder} holds dataset ${expected.fingerprint}; give the folder it was trained on, or start anew`,
-    );
-  }
-  if (seed !== expected.seed) {
-    throw mismatch(
-      `the checkpoint was trained with seed ${seed}, this run has seed ${expected.seed}; give the same seed, or start anew`,
-    );
-  }
-  return position;
+function upgrade({ dataset, seed, position }: z.infer<typeof firstSchema>): BatchCursor {
+  const only = { fingerprint: dataset, weight: 1, position, lag: 0 };
+  return { version: VERSION, seed, position, datasets: [only] };
 }
 
-/** State after `position` rows. */
-export function cursorAt(position: number, dataset: string, seed: number): BatchCursor {
-  return { version: VERSION, dataset, seed, position };
+/**
+ * Where a run goes on. Weights other than the cursor's apply from here on: the lags begin at 0, what was
+ * delivered before is not made up for.
+ * @param parts by ascending fingerprint
+ * @throws TacoError `mismatch` naming both values when the cursor is of other datasets, another seed or version
+ */
+export function goOnAt(
+  cursor: BatchCursor | undefined,
+  { seed, parts }: { readonly seed: number; readonly parts: readonly MixedDataset[] },
+): BatchCursor {
+  const beginning = parts.map(({ dataset: { fingerprint }, weight }) => ({
+    fingerprint,
+    weight,
+    position: 0,
+    lag: 0,
+  }));
+  if (cursor === undefined) return { version: VERSION, seed, position: 0, datasets: beginning };
+  const parsed = parseBatchCursor(cursor);
+  const before = parsed.datasets.map(({ fingerprint }) => fingerprint);
+  if (before.join() !== beginning.map(({ fingerprint }) => fingerprint).join()) {
+    const now = parts.map(
+      ({ dataset, reference }) => `${shortFingerprint(dataset.fingerprint)} (${reference})`,
+    );
+    throw mismatch(
+      `the checkpoint was trained on dataset ${before.map(shortFingerprint).join(' and ')}, this run has ${now.join(' and ')}; give the data it was trained on, or start anew`,
+    );
+  }
+  if (parsed.seed !== seed) {
+    throw mismatch(
+      `the checkpoint was trained with seed ${parsed.seed}, this run has seed ${seed}; give the same seed, or start anew`,
+    );
+  }
+  if (parsed.datasets.every(({ weight }, index) => weight === parts[index]!.weight)) return parsed;
+  const datasets = beginning.map((dataset, index) => ({
+    ...dataset,
+    position: parsed.datasets[index]!.position,
+  }));
+  return { ...parsed, datasets };
 }

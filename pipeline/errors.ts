@@ -63,7 +63,7 @@ export function errorMessageOf(error: unknown): ErrorMessage {
   return { message: error.message, details: { code, stage, ...(path === undefined ? {} : { path }) } };
 }
 
-/** The TacoError again, or undefined for an error of this program. */
-export function tacoErrorOf({ message, details }: ErrorMessage): TacoError | undefined {
-  return details === undefined ? undefined : new TacoError(message, details);
+/** The error again, a TacoError where it was one. */
+export function restoredError({ message, details }: ErrorMessage): Error {
+  return details === undefined ? new Error(message) : new TacoError(message, details);
 }

@@ -5,9 +5,10 @@ import {
   type SamplingSettings,
 } from './batch-options.ts';
 import { createCollator } from './collate.ts';
-import { cursorAt } from './cursor.ts';
+import { goOnAt } from './cursor.ts';
 import { TacoError } from './errors.ts';
-import { type Dataset, openDataset } from './shards/dataset.ts';
+import { byFingerprint, openMixture } from './mixture.ts';
+import type { Dataset } from './shards/dataset.ts';
 import type { TokenRows } from './shards/reader.ts';
 import { copyRow } from './training-rows.ts';
 import type { Batch } from './types.ts';
@@ -26,12 +27,13 @@ function* batchSizes(numRows: number, { batchSize, taco }: SamplingSettings): Ge
 }
 
 /**
- * The validation split, or an even sample of it, once, in order. The same options give the same rows, masks and
- * pairs every time, so that evaluations compare; masks do not depend on the batch size. Nothing is yielded when
- * there is no validation split; a split of one row gives a batch without anchors. Cursors count rows and serve no
- * resuming.
+ * The validation rows of all datasets, one dataset after another by ascending fingerprint, or an even sample of
+ * them, once. The same datasets and options give the same rows, masks and pairs every time, whatever the weights
+ * and the order of the flags, so that evaluations compare; masks do not depend on the batch size. Nothing is
+ * yielded when there are no validation rows; a single row gives a batch without anchors. Cursors count rows and
+ * serve no resuming.
  *
- * @throws TacoError `bad-config` at once; as `openDataset` while iterating
+ * @throws TacoError `bad-config` at once; as `openMixture` while iterating
  */
 export function evaluationBatches(options: EvaluationOptions): AsyncGenerator<Batch, void> {
   const settings = resolveSampling(options);
@@ -49,16 +51,18 @@ export function evaluationBatches(options: EvaluationOptions): AsyncGenerator<Ba
 }
 
 async function* evaluate(
-  { folder }: SamplingOptions,
+  { data }: SamplingOptions,
   settings: SamplingSettings,
   maxRows: number,
 ): AsyncGenerator<Batch, void> {
-  const dataset = await openDataset(folder);
-  const numRows = dataset.numRows('validation');
+  const mixture = await openMixture(data);
+  const parts = byFingerprint(mixture.parts).map((part) => ({ ...part, weight: 1 }));
+  const { maxSeqLen } = mixture;
+  const numRows = mixture.numRows('validation');
   const count = Math.min(numRows, maxRows);
-  const { maxSeqLen, fingerprint } = dataset;
-  const collate = createCollator(dataset, settings, 'validation');
-  const readRow = rowReader(dataset);
+  const collate = createCollator(mixture, settings, 'validation');
+  const readRow = rowReader(parts.map(({ dataset }) => dataset));
+  const start = goOnAt(undefined, { seed: settings.seed, parts });
   let delivered = 0;
   for (const size of batchSizes(count, settings)) {
     const ids = new Int32Array(size * maxSeqLen);
@@ -69,20 +73,28 @@ async function* evaluate(
       await readRow(row, ids, i * maxSeqLen);
     }
     delivered += size;
-    yield collate({ ids, rowNumbers, cursor: cursorAt(delivered, fingerprint, settings.seed) });
+    yield collate({ ids, rowNumbers, cursor: { ...start, position: delivered } });
   }
 }
 
-/** Copies single validation rows; holds the row group of the last one. */
+/** Copies single rows of the datasets' validation splits, one after another; holds the row group of the last one. */
 function rowReader(
-  dataset: Dataset,
+  datasets: readonly Dataset[],
 ): (row: number, ids: Int32Array<ArrayBuffer>, at: number) => Promise<void> {
+  let heldFrom: Dataset | undefined;
   let heldGroup = -1;
   let held: TokenRows | undefined;
   return async (row, ids, at) => {
-    const place = dataset.placeOf('validation', row);
-    if (held === undefined || place.group !== heldGroup) {
+    let rest = row;
+    const dataset = datasets.find((candidate) => {
+      if (rest < candidate.numRows('validation')) return true;
+      rest -= candidate.numRows('validation');
+      return false;
+    })!;
+    const place = dataset.placeOf('validation', rest);
+    if (held === undefined || dataset !== heldFrom || place.group !== heldGroup) {
       held = await dataset.readGroup('validation', place.group);
+      heldFrom = dataset;
       heldGroup = place.group;
     }
     copyRow(held.ids, place.row * dataset.maxSeqLen, ids, at, dataset.maxSeqLen);

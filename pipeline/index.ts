@@ -1,6 +1,6 @@
 /** The public surface of the pipeline: the only file of it that `src/` imports. */
 export { messageOf, systemCodeOf, TacoError } from './errors.ts';
-export type { Batch, BatchCursor, ContrastivePairs, SpecialTokenIds } from './types.ts';
+export type { Batch, BatchCursor, ContrastivePairs, DatasetCursor, SpecialTokenIds } from './types.ts';
 export type {
   BatchOptions,
   EvaluationOptions,
@@ -11,7 +11,9 @@ export type {
 } from './batch-options.ts';
 export { batches } from './batches.ts';
 export { parseBatchCursor } from './cursor.ts';
+export { type DataSpec, parseDataSpecs } from './data-spec.ts';
 export { evaluationBatches } from './evaluation-batches.ts';
+export { type MixedDataset, type Mixture, openMixture, shortFingerprint } from './mixture.ts';
 export { createPrepareConfig, type PrepareConfig, type PrepareInput } from './config.ts';
 export { type PrepareEvent, type PrepareOptions, prepare } from './prepare.ts';
 export { type PrepareContext, type PreparePlan, planPreparation } from './prepare-plan.ts';

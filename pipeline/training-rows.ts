@@ -34,14 +34,14 @@ export class TrainingRows {
   }
 
   /**
-   * The rows at `count` consecutive positions. A share of the next window is read along, so that crossing its
+   * Copies the rows at consecutive positions. A share of the next window is read along, so that crossing its
    * border costs no more than any other place.
-   * @returns [count * maxSeqLen] ids
+   * @param ids [num rows * maxSeqLen] where the rows go
+   * @param slots row of `ids` for each position, from `position` on
    */
-  async read(position: number, count: number): Promise<Int32Array<ArrayBuffer>> {
+  async read(position: number, ids: Int32Array, slots: readonly number[]): Promise<void> {
     const { maxSeqLen } = this.#dataset;
-    const ids = new Int32Array(count * maxSeqLen);
-    for (let i = 0; i < count; i += 1) {
+    for (const [i, slot] of slots.entries()) {
       const window = this.#window;
       if (
         window === undefined ||
@@ -51,10 +51,9 @@ export class TrainingRows {
         await this.#enter(position + i);
       }
       const { group, row } = this.#order.placeAt(position + i);
-      copyRow(this.#held.get(group)!.ids, row * maxSeqLen, ids, i * maxSeqLen, maxSeqLen);
+      copyRow(this.#held.get(group)!.ids, row * maxSeqLen, ids, slot * maxSeqLen, maxSeqLen);
     }
-    await this.#readAhead(position + count, count);
-    return ids;
+    await this.#readAhead(position + slots.length, slots.length);
   }
 
   async #enter(position: number): Promise<void> {

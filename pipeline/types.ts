@@ -139,12 +139,24 @@ export interface Batch {
   readonly cursor: BatchCursor;
 }
 
-/** Position in the endless sequence of training rows. Constant size, versioned JSON. */
-export interface BatchCursor {
-  readonly version: 1;
-  /** Fingerprint of the dataset's manifest. */
-  readonly dataset: string;
-  readonly seed: number;
-  /** Rows delivered since the beginning of training, over all epochs. */
+/** Place of one dataset in a mixture. */
+export interface DatasetCursor {
+  /** Of the dataset's manifest. */
+  readonly fingerprint: string;
+  /** Share of the rows, whole, in lowest terms with those of the other datasets. */
+  readonly weight: number;
+  /** Rows of it delivered since the beginning of training, over all its epochs. */
   readonly position: number;
+  /** How far it is behind its share since these weights apply; see `Turns`. */
+  readonly lag: number;
+}
+
+/** Place in the endless sequence of training rows. Constant size, versioned JSON. */
+export interface BatchCursor {
+  readonly version: 2;
+  readonly seed: number;
+  /** Rows delivered since the beginning of training, of all datasets over all epochs. */
+  readonly position: number;
+  /** By ascending fingerprint. */
+  readonly datasets: readonly DatasetCursor[];
 }

@@ -1,4 +1,4 @@
-import { messageOf, TacoError, tacoErrorOf } from '../errors.ts';
+import { messageOf, TacoError, restoredError } from '../errors.ts';
 import type { StageTimes } from '../stage-times.ts';
 import type { TokenizerSpec } from '../text/vocabulary.ts';
 import type { JobReply, JobWorkerData } from './job-worker.ts';
@@ -101,8 +101,8 @@ export class JobThread {
         return;
       }
       case 'error': {
-        const error = tacoErrorOf(reply.error);
-        this.#fail(error ?? `a tokenizer worker failed: ${reply.error.message}`);
+        const error = restoredError(reply.error);
+        this.#fail(error instanceof TacoError ? error : `a tokenizer worker failed: ${error.message}`);
       }
     }
   }

@@ -7,7 +7,7 @@ import { createTrainingReporter } from './training-reporter.ts';
 const spec = {
   usage: 'npm run train --',
   summary:
-    'Trains BERT with MLM or TACO on a prepared dataset. Without flags: TACO-small, as the recipe taco-small.',
+    'Trains BERT with MLM or TACO on prepared datasets. Without flags: TACO-small, as the recipe taco-small.',
   flags: {
     config: {
       type: 'string',
@@ -16,8 +16,9 @@ const spec = {
     },
     data: {
       type: 'string',
+      multiple: true,
       placeholder: 'folder',
-      help: 'prepared dataset (default: cache/datasets/wiki-books-256)',
+      help: 'prepared dataset; several are mixed by row, by their numbers of rows or by weights in front, as in 3:cache/datasets/wiki (default: cache/datasets/wiki-books-256)',
     },
     out: { type: 'string', placeholder: 'folder', help: 'folder of the run (default: runs/<mode>-<model>)' },
     mode: { type: 'string', placeholder: 'mlm|taco', help: 'objective (default: taco)' },
@@ -79,6 +80,7 @@ const spec = {
   },
   examples: [
     'npm run train -- --data cache/datasets/wiki-books-256 --mode taco --model small --out runs/taco-small',
+    'npm run train -- --data 3:cache/datasets/wiki --data 1:cache/datasets/books',
     'npm run train -- --config bert-small --max-steps 1000000 --warmup-steps 10000 --save-steps 10000',
   ],
 } as const satisfies CommandSpec<Readonly<Record<string, Flag>>>;

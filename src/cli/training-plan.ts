@@ -1,4 +1,11 @@
-import { chooseStart, identityOf, numParameters, type RunPlan, type StartingPoint } from '../train/index.ts';
+import {
+  chooseStart,
+  identityOf,
+  numParameters,
+  type RunPlan,
+  sharesOf,
+  type StartingPoint,
+} from '../train/index.ts';
 import { formatCount } from './progress.ts';
 
 /**
@@ -6,14 +13,11 @@ import { formatCount } from './progress.ts';
  * @throws TacoError when the folder's run and the settings do not go together
  */
 export async function describePlan(plan: RunPlan, resume: boolean | undefined): Promise<string> {
-  const { config, dataset, model } = plan;
+  const { config, mixture, model } = plan;
   const start = await chooseStart(config.out, resume, identityOf(plan));
   const rowsPerUpdate = config.batchSize * config.gradAccum;
   const rows: readonly (readonly [string, string])[] = [
-    [
-      'data',
-      `${config.data}: ${exact(dataset.numRows('train'))} training rows, ${exact(dataset.numRows('validation'))} for validation, of ${dataset.maxSeqLen} tokens`,
-    ],
+    ...dataOf(plan).map((text, index) => [index === 0 ? 'data' : '', text] as const),
     [
       'model',
       `${config.bertConfig ?? config.model}: ${model.numLayers} layers, ${model.hiddenSize} wide, ${model.numHeads} heads, ${exact(model.vocabSize)} words, ${formatCount(numParameters(model))} parameters`,
@@ -21,7 +25,7 @@ export async function describePlan(plan: RunPlan, resume: boolean | undefined): 
     ['objective', objectiveOf(plan)],
     [
       'updates',
-      `${exact(config.maxSteps)} of ${config.batchSize} × ${config.gradAccum} rows (${exact(rowsPerUpdate * dataset.maxSeqLen)} tokens), ${plan.numEpochs.toPrecision(3)} epochs`,
+      `${exact(config.maxSteps)} of ${config.batchSize} × ${config.gradAccum} rows (${exact(rowsPerUpdate * mixture.maxSeqLen)} tokens)${mixture.parts.length === 1 ? `, ${epochs(plan.numEpochs[0]!)}` : ''}`,
     ],
     [
       'optimiser',
@@ -36,7 +40,22 @@ export async function describePlan(plan: RunPlan, resume: boolean | undefined): 
     ['start', startOf(plan, start)],
   ];
   const lines = rows.map(([name, text]) => `${name.padEnd(12)}${text}`);
-  return [...lines, ...start.notes.map((note) => `note: ${note}`)].join('\n');
+  return [...lines, ...[...plan.notes, ...start.notes].map((note) => `note: ${note}`)].join('\n');
+}
+
+/** A line for each dataset. */
+function dataOf({ mixture, numEpochs }: RunPlan): readonly string[] {
+  const shares = sharesOf(mixture);
+  return mixture.parts.map(({ dataset, reference, weight }, index) => {
+    const rows = `${exact(dataset.numRows('train'))} training rows, ${exact(dataset.numRows('validation'))} for validation, of ${dataset.maxSeqLen} tokens`;
+    if (mixture.parts.length === 1) return `${reference}: ${rows}`;
+    const share = Number((100 * shares[index]!).toPrecision(3));
+    return `${reference}: ${share} % of the rows (weight ${weight}), ${epochs(numEpochs[index]!)}; ${rows}`;
+  });
+}
+
+function epochs(count: number): string {
+  return `${count.toPrecision(3)} epochs`;
 }
 
 function objectiveOf({ config }: RunPlan): string {
@@ -46,9 +65,9 @@ function objectiveOf({ config }: RunPlan): string {
   return `${mlm} + ${config.tcWeight} × TC (K ${config.negK}, W ${config.posWindow} by the ${config.windowRule} rule, τ ${config.tau}, anchors: ${config.variant}${special})`;
 }
 
-function evaluationOf({ config, dataset }: RunPlan): string {
-  const rows = dataset.numRows('validation');
-  if (rows === 0) return 'none: the dataset has no validation split';
+function evaluationOf({ config, mixture }: RunPlan): string {
+  const rows = mixture.numRows('validation');
+  if (rows === 0) return 'none: there is no validation split';
   const used = config.evalRows === 0 ? rows : Math.min(rows, config.evalRows);
   const interval = every(config.evalSteps);
   return interval === undefined ? 'none' : `${interval}, on ${exact(used)} rows`;

@@ -7,17 +7,26 @@ const count = z.int().nonnegative();
 const runSchema = z
   .strictObject({
     /** All settings, spelt like flags. */
-    settings: z.record(z.string(), z.union([z.string(), z.number(), z.boolean()])).readonly(),
+    settings: z
+      .record(z.string(), z.union([z.string(), z.number(), z.boolean(), z.array(z.string()).readonly()]))
+      .readonly(),
     /** `settingsHash` of them. */
     settingsHash: z.string(),
     /** Every number of the model's configuration. */
     model: z.record(z.string(), z.number()).readonly(),
-    dataset: z
+    data: z
       .strictObject({
-        fingerprint: z.string(),
         maxSeqLen: count,
         vocabSize: count,
         tokenizerSha256: z.string(),
+        /** What was trained on, in the order in which it was given. */
+        datasets: z
+          .array(
+            z
+              .strictObject({ reference: z.string(), fingerprint: z.string(), weight: z.int().positive() })
+              .readonly(),
+          )
+          .readonly(),
       })
       .readonly(),
     /** Backend that computed the last step, in its own words. */
@@ -52,7 +61,7 @@ const progressSchema = z
 export type RunProgress = z.infer<typeof progressSchema>;
 
 /** Version of the checkpoint's files. */
-const VERSION = 1;
+const VERSION = 2;
 
 const checkpointStateSchema = z
   .strictObject({
@@ -66,20 +75,38 @@ const checkpointStateSchema = z
 
 export type CheckpointState = z.infer<typeof checkpointStateSchema>;
 
+/** Version 1 knew a single dataset, and is otherwise the same. */
+const firstStateSchema = z.looseObject({
+  run: z.looseObject({
+    settings: z.looseObject({ data: z.string() }),
+    dataset: z.looseObject({ fingerprint: z.string() }),
+  }),
+});
+
+/** What the schema of today takes, from a state of version 1; anything else as it is. */
+function upgraded(value: unknown): unknown {
+  const first = firstStateSchema.safeParse(value);
+  if (!first.success) return value;
+  const { dataset, ...run } = first.data.run;
+  const { fingerprint, ...facts } = dataset;
+  const datasets = [{ reference: run.settings.data, fingerprint, weight: 1 }];
+  return { ...first.data, version: VERSION, run: { ...run, data: { ...facts, datasets } } };
+}
+
 /**
- * The state of a checkpoint from its JSON.
+ * The state of a checkpoint from its JSON. Version 1 is read on.
  * @throws TacoError `mismatch` for another version of it or of its cursor, `corrupt` for anything else
  */
 export function parseCheckpointState(value: unknown, folder: string): CheckpointState {
   const version =
     typeof value === 'object' && value !== null && 'version' in value ? value.version : undefined;
-  if (typeof version === 'number' && version !== VERSION) {
+  if (typeof version === 'number' && version !== VERSION && version !== 1) {
     throw new TacoError(
-      `${folder} has version ${version}, this program reads version ${VERSION}; go on with the version that wrote it, or begin anew with --no-resume`,
+      `${folder} has version ${version}, this program reads versions 1 and ${VERSION}; go on with the version that wrote it, or begin anew with --no-resume`,
       { code: 'mismatch', stage: 'checkpoint', path: folder },
     );
   }
-  const state = checkpointStateSchema.safeParse(value);
+  const state = checkpointStateSchema.safeParse(version === 1 ? upgraded(value) : value);
   if (state.success) return state.data;
   throw new TacoError(`${folder} is damaged: its state has not the form that was expected`, {
     code: 'corrupt',

@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { basename } from 'node:path';
-import { messageOf, TacoError } from '../../pipeline/index.ts';
+import { messageOf, parseDataSpecs, TacoError } from '../../pipeline/index.ts';
 import { defaultRecipe, isRecipeName, recipeNames, recipes } from './recipes.ts';
 import {
   flagNameOf,
@@ -65,6 +65,7 @@ function defaultOut(settings: SettingsLayer): string {
 }
 
 function crossCheck(config: TrainConfig, given: SettingsLayer): void {
+  parseDataSpecs(config.data);
   if (config.warmupSteps > config.maxSteps) {
     throw badConfig(
       `--warmup-steps is ${config.warmupSteps}, expected at most --max-steps, which is ${config.maxSteps}`,

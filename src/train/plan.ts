@@ -2,7 +2,8 @@ import { readFileSync } from 'node:fs';
 import {
   type Dataset,
   loadTokenizer,
-  openDataset,
+  type Mixture,
+  openMixture,
   TacoError,
   tokenizerFingerprint,
   type TokenizerSpec,
@@ -16,20 +17,20 @@ import { settingsHash, type TrainConfig, toRecipeFile } from './settings.ts';
 /** A run whose parts were found and fit together; nothing was computed or written yet. */
 export interface RunPlan {
   readonly config: TrainConfig;
-  readonly dataset: Dataset;
+  readonly mixture: Mixture;
   readonly tokenizer: TokenizerSpec;
   readonly model: BertConfig;
-  /** Updates times rows per update. */
-  readonly numRows: number;
-  /** How often the run reads the training split. */
-  readonly numEpochs: number;
+  /** How often the run reads the training split of each dataset, from its beginning to its end. */
+  readonly numEpochs: readonly number[];
+  /** What the user should know before it starts. */
+  readonly notes: readonly string[];
 }
 
 /** torch.optim.AdamW's own defaults, which the original uses. */
 const ADAMW = { beta1: 0.9, beta2: 0.999, epsilon: 1e-8 } as const;
 
 /**
- * Opens the dataset, chooses the model and checks that they fit.
+ * Opens the datasets, chooses the model and checks that they fit.
  * @throws TacoError in one line that says what does not fit and what to do
  */
 export async function planRun(config: TrainConfig): Promise<RunPlan> {
@@ -38,16 +39,39 @@ export async function planRun(config: TrainConfig): Promise<RunPlan> {
       `--precision ${config.precision} is not available: the tensorflow and wasm backends compute in f32; use --precision auto or f32`,
     );
   }
-  const dataset = await openDataset(config.data);
-  if (dataset.numRows('train') === 0) {
+  const mixture = await openMixture(config.data);
+  for (const { dataset, reference } of mixture.parts) {
+    if (dataset.numRows('train') > 0) continue;
     throw badConfig(
-      `${config.data} has no training rows; prepare more text, or with a smaller --validation share`,
+      `${reference} has no training rows; prepare more text, or with a smaller --validation share`,
     );
   }
-  const tokenizer = await openTokenizer(dataset);
-  const model = await modelOf(config, dataset);
+  const tokenizer = await openTokenizer(mixture.parts[0]!.dataset);
+  const model = await modelOf(config, mixture);
   const numRows = config.maxSteps * config.gradAccum * config.batchSize;
-  return { config, dataset, tokenizer, model, numRows, numEpochs: numRows / dataset.numRows('train') };
+  const numEpochs = sharesOf(mixture).map(
+    (share, index) => (share * numRows) / mixture.parts[index]!.dataset.numRows('train'),
+  );
+  return { config, mixture, tokenizer, model, numEpochs, notes: repetitionNotes(config, mixture) };
+}
+
+/** Each dataset's part of the rows, from 0 to 1. */
+export function sharesOf({ parts }: Mixture): readonly number[] {
+  const total = parts.reduce((sum, { weight }) => sum + weight, 0);
+  return parts.map(({ weight }) => weight / total);
+}
+
+/** Nothing breaks when a batch is larger than its dataset, but it is hardly what anybody wants. */
+function repetitionNotes({ batchSize }: TrainConfig, mixture: Mixture): readonly string[] {
+  const shares = sharesOf(mixture);
+  return mixture.parts.flatMap(({ dataset, reference }, index) => {
+    const numRows = dataset.numRows('train');
+    const taken = Math.floor(batchSize * shares[index]!);
+    if (taken <= numRows) return [];
+    return [
+      `a micro-batch takes ${taken} rows of ${reference}, which has ${numRows} for training: rows come several times in one batch; prepare more text, or use a smaller --batch-size`,
+    ];
+  });
 }
 
 /** The dataset's folder holds its tokenizer: training never asks the Hub. */
@@ -62,8 +86,9 @@ async function openTokenizer({ folder, manifest }: Dataset): Promise<TokenizerSp
   return tokenizer;
 }
 
-async function modelOf(config: TrainConfig, dataset: Dataset): Promise<BertConfig> {
-  const { vocabSize, specialTokenIds, maxSeqLen } = dataset;
+async function modelOf(config: TrainConfig, mixture: Mixture): Promise<BertConfig> {
+  const { vocabSize, specialTokenIds, maxSeqLen } = mixture;
+  const { reference } = mixture.parts[0]!;
   const model =
     config.bertConfig === undefined
       ? modelPreset(config.model, { vocabSize, padTokenId: specialTokenIds.pad })
@@ -71,12 +96,12 @@ async function modelOf(config: TrainConfig, dataset: Dataset): Promise<BertConfi
   const name = config.bertConfig ?? `model ${config.model}`;
   if (model.vocabSize < vocabSize) {
     throw badConfig(
-      `${name} has a vocabulary of ${model.vocabSize}, the tokenizer of ${config.data} has ${vocabSize}; use a configuration with at least that many`,
+      `${name} has a vocabulary of ${model.vocabSize}, the tokenizer of ${reference} has ${vocabSize}; use a configuration with at least that many`,
     );
   }
   if (model.maxPositions < maxSeqLen) {
     throw badConfig(
-      `${name} takes rows of at most ${model.maxPositions} tokens, the rows of ${config.data} have ${maxSeqLen}; prepare the data with a smaller --max-seq-len`,
+      `${name} takes rows of at most ${model.maxPositions} tokens, the rows of ${reference} have ${maxSeqLen}; prepare the data with a smaller --max-seq-len`,
     );
   }
   return model;
@@ -104,7 +129,7 @@ export function sessionOptionsOf({ config, model }: RunPlan): SessionOptions {
 
 /** How batches are drawn; the same for training and evaluation but for the seed. */
 export function samplingOf({ config }: RunPlan): {
-  readonly folder: string;
+  readonly data: readonly string[];
   readonly batchSize: number;
   readonly mlmProbability: number;
   readonly taco:
@@ -118,7 +143,7 @@ export function samplingOf({ config }: RunPlan): {
     | undefined;
 } {
   return {
-    folder: config.data,
+    data: config.data,
     batchSize: config.batchSize,
     mlmProbability: config.mlmProbability,
     taco:
@@ -135,16 +160,20 @@ export function samplingOf({ config }: RunPlan): {
 }
 
 /** What a run learns, wherever it is computed. */
-export function identityOf({ config, dataset, tokenizer, model }: RunPlan): RunIdentity {
+export function identityOf({ config, mixture, tokenizer, model }: RunPlan): RunIdentity {
   return {
     settings: toRecipeFile(config),
     settingsHash: settingsHash(config),
     model: { ...model },
-    dataset: {
-      fingerprint: dataset.fingerprint,
-      maxSeqLen: dataset.maxSeqLen,
-      vocabSize: dataset.vocabSize,
+    data: {
+      maxSeqLen: mixture.maxSeqLen,
+      vocabSize: mixture.vocabSize,
       tokenizerSha256: tokenizer.sha256,
+      datasets: mixture.parts.map(({ reference, dataset: { fingerprint }, weight }) => ({
+        reference,
+        fingerprint,
+        weight,
+      })),
     },
     versions: { 'taco-pretraining': packageVersion(), node: process.versions.node },
   };

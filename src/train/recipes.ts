@@ -7,7 +7,7 @@ import type { SettingsLayer } from './settings.ts';
  * Batches are those of the README's call, 128 rows times 4 accumulated. The original meant that per GPU.
  */
 const shared = {
-  data: 'cache/datasets/wiki-books-256',
+  data: ['cache/datasets/wiki-books-256'],
   batchSize: 128,
   gradAccum: 4,
   lr: 1e-4,

@@ -1,7 +1,13 @@
-import { TacoError } from '../../pipeline/index.ts';
+import { shortFingerprint, TacoError } from '../../pipeline/index.ts';
 import type { RunIdentity, RunRecord } from './checkpoint-state.ts';
 import { type FoundCheckpoint, findCheckpoint, holdsRun } from './run-folder.ts';
-import { changeableSettings, flagNameOf, optimizerSettings, type SettingName } from './settings.ts';
+import {
+  changeableSettings,
+  flagNameOf,
+  remarkableSettings,
+  type SettingName,
+  type SettingValue,
+} from './settings.ts';
 
 /** Where a run begins. */
 export interface StartingPoint {
@@ -50,7 +56,7 @@ export async function chooseStart(
 
 /**
  * Holds what a checkpoint was trained with against what is asked for now.
- * @returns a line for each setting of the optimiser, which may change, that did
+ * @returns a line for each setting that may change and did, where that is worth knowing
  * @throws TacoError `mismatch` for the first one that may not
  */
 export function compareRuns(
@@ -68,15 +74,19 @@ export function compareRuns(
     const now = current.model[key];
     if (before !== now) throw refuse(`a model of ${key}`, before, now);
   }
-  for (const key of ['tokenizerSha256', 'maxSeqLen', 'fingerprint'] as const) {
-    const before = saved.dataset[key];
-    const now = current.dataset[key];
+  for (const key of ['tokenizerSha256', 'maxSeqLen'] as const) {
+    const before = saved.data[key];
+    const now = current.data[key];
     if (before !== now) throw refuse(`a dataset of ${key}`, before, now);
+  }
+  const [setBefore, setNow] = [fingerprintsOf(saved), fingerprintsOf(current)];
+  if (setBefore.join() !== setNow.join()) {
+    throw refuse('the data', namesOf(saved), namesOf(current));
   }
   const flagsOf = (names: readonly SettingName[]) => new Set(names.map((name) => flagNameOf(name)));
   const changeable = flagsOf([...changeableSettings]);
-  const remarkable = flagsOf(optimizerSettings);
-  const notes: string[] = [];
+  const remarkable = flagsOf(remarkableSettings);
+  const notes = weightNotes(saved, current, step);
   for (const name of Object.keys({ ...saved.settings, ...current.settings })) {
     const before = saved.settings[name];
     const now = current.settings[name];
@@ -93,7 +103,28 @@ export function compareRuns(
   return notes;
 }
 
-type Value = string | number | boolean | undefined;
+/** Weights apply from where they are given: the place in the data counts shares from there on. */
+function weightNotes(saved: RunRecord, current: RunIdentity, step: number): string[] {
+  const before = new Map(saved.data.datasets.map(({ fingerprint, weight }) => [fingerprint, weight]));
+  const { datasets } = current.data;
+  if (datasets.every(({ fingerprint, weight }) => before.get(fingerprint) === weight)) return [];
+  const mixOf = (weightOf: (dataset: (typeof datasets)[number]) => number | undefined): string =>
+    datasets.map((dataset) => `${show(weightOf(dataset))}:${dataset.reference}`).join(' ');
+  const was = mixOf(({ fingerprint }) => before.get(fingerprint));
+  return [`--data was ${was}, from step ${step} on it is ${mixOf(({ weight }) => weight)}`];
+}
+
+function fingerprintsOf({ data }: RunIdentity): readonly string[] {
+  return data.datasets.map(({ fingerprint }) => fingerprint).toSorted();
+}
+
+function namesOf({ data }: RunIdentity): string {
+  return data.datasets
+    .map(({ fingerprint, reference }) => `${reference} (${shortFingerprint(fingerprint)})`)
+    .join(' and ');
+}
+
+type Value = SettingValue | undefined;
 
 function show(value: Value): string {
   return value === undefined ? 'not set' : String(value);

@@ -65,7 +65,7 @@ export interface TrainOutcome {
 export async function train(plan: RunPlan, options: TrainOptions): Promise<TrainOutcome> {
   const { config } = plan;
   const backend = await openBackend(config.backend);
-  requireMemory({ ...config, model: plan.model, maxSeqLen: plan.dataset.maxSeqLen }, backend);
+  requireMemory({ ...config, model: plan.model, maxSeqLen: plan.mixture.maxSeqLen }, backend);
   const record = {
     ...identityOf(plan),
     backend: `${backend.name} ${backend.version} (${backend.device})`,
@@ -73,7 +73,7 @@ export async function train(plan: RunPlan, options: TrainOptions): Promise<Train
   let lock = await lockRun(config.out);
   try {
     const start = await chooseStart(config.out, options.resume, record);
-    for (const text of start.notes) options.report({ kind: 'note', text });
+    for (const text of [...plan.notes, ...start.notes]) options.report({ kind: 'note', text });
     if (start.moveAside) {
       await lock.release();
       const aside = await moveRunAside(config.out);
@@ -90,9 +90,9 @@ export async function train(plan: RunPlan, options: TrainOptions): Promise<Train
 }
 
 /** All updates are made and, where that is asked for, the last evaluation too. */
-function isDone({ config, dataset }: RunPlan, { step, evaluatedAtStep }: RunProgress): boolean {
+function isDone({ config, mixture }: RunPlan, { step, evaluatedAtStep }: RunProgress): boolean {
   if (step !== config.maxSteps) return step > config.maxSteps;
-  const isEvaluated = config.evalSteps === 0 || dataset.numRows('validation') === 0;
+  const isEvaluated = config.evalSteps === 0 || mixture.numRows('validation') === 0;
   return isEvaluated || evaluatedAtStep === step;
 }
 
@@ -191,10 +191,11 @@ class Run {
   }
 
   #evaluation(session: TrainingSession): (() => ReturnType<typeof evaluate>) | undefined {
-    const { config, dataset } = this.#plan;
+    const { config, mixture } = this.#plan;
     if (config.evalSteps === 0) return undefined;
-    if (dataset.numRows('validation') === 0) {
-      const text = `${config.data} has no validation split: the model is not evaluated on the way`;
+    if (mixture.numRows('validation') === 0) {
+      const names = mixture.parts.map(({ reference }) => reference);
+      const text = `${names.join(' and ')} ${names.length === 1 ? 'has' : 'have'} no validation split: the model is not evaluated on the way`;
       this.#options.report({ kind: 'note', text });
       return undefined;
     }
@@ -214,7 +215,7 @@ class Run {
     const { config, model, tokenizer } = this.#plan;
     const metricsBytes = await metrics.position();
     const path = await writeCheckpoint(config.out, {
-      state: { version: 1, progress, metricsBytes, run: this.#record },
+      state: { version: 2, progress, metricsBytes, run: this.#record },
       tensors: session.exportState(),
       files: new Map([
         ['config.json', `${JSON.stringify(toHuggingFaceConfig(model), null, 2)}\n`],
@@ -238,10 +239,10 @@ class Run {
   }
 
   #plotOptions(): LossPlotOptions {
-    const { config, model, dataset } = this.#plan;
+    const { config, model, mixture } = this.#plan;
     const name = config.bertConfig ?? `BERT-${config.model}`;
     return {
-      title: `${name}, ${config.mode === 'mlm' ? 'MLM' : 'TACO'}, ${config.batchSize * config.gradAccum} × ${dataset.maxSeqLen} tokens per update`,
+      title: `${name}, ${config.mode === 'mlm' ? 'MLM' : 'TACO'}, ${config.batchSize * config.gradAccum} × ${mixture.maxSeqLen} tokens per update`,
       vocabSize: model.vocabSize,
       numNegatives: config.mode === 'mlm' ? undefined : config.negK,
     };

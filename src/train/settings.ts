@@ -16,6 +16,8 @@ const nonNegative = z
 const oneOf = <const Name extends string>(names: readonly Name[]) =>
   z.enum(names, { error: `one of ${names.join(', ')}` });
 
+const dataForm = 'a folder, or a list of folders with weights such as "3:cache/datasets/wiki"';
+
 const path = z.string({ error: 'a path' }).min(1, { error: 'a path' });
 
 /**
@@ -24,8 +26,11 @@ const path = z.string({ error: 'a path' }).min(1, { error: 'a path' });
  */
 export const settingsSchema = z
   .strictObject({
-    /** Folder of a prepared dataset. */
-    data: path,
+    /** Prepared datasets as `--data` takes them, with weights or without. One may be given as a plain string. */
+    data: z
+      .union([path.transform((only) => [only]), z.array(path)], { error: dataForm })
+      .refine(({ length }) => length > 0, { error: dataForm })
+      .readonly(),
     /** Folder of the run: checkpoints, metrics, plot. */
     out: path,
     mode: oneOf(['mlm', 'taco']),
@@ -88,18 +93,26 @@ export function flagNameOf(setting: string): string {
   return setting.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
 }
 
+/** A setting as JSON files have it. */
+export type SettingValue = string | number | boolean | readonly string[];
+
 /** The settings as a JSON file that `--config` reads back. Of two names of the model, the exact one is kept. */
-export function toRecipeFile(config: TrainConfig): Readonly<Record<string, string | number | boolean>> {
+export function toRecipeFile(config: TrainConfig): Readonly<Record<string, SettingValue>> {
   const entries = settingNames.flatMap((name) => {
-    const value = config[name];
+    const value = name === 'data' && config.data.length === 1 ? config.data[0] : config[name];
     const isSpare = name === 'model' && config.bertConfig !== undefined;
     return value === undefined || isSpare ? [] : [[flagNameOf(name), value] as const];
   });
   return Object.fromEntries(entries);
 }
 
-/** How the optimiser goes on: may differ when a run is continued, and the user is told. */
-export const optimizerSettings = [
+/**
+ * How a run goes on: may differ when it is continued, and the user is told. The place in the data counts rows and
+ * the schedule counts updates, so that neither minds another batch; the weights of datasets are compared apart.
+ */
+export const remarkableSettings = [
+  'batchSize',
+  'gradAccum',
   'maxSteps',
   'lr',
   'warmupSteps',
@@ -108,12 +121,12 @@ export const optimizerSettings = [
 ] as const satisfies readonly SettingName[];
 
 /**
- * Settings that may differ when a run is continued: besides those of the optimiser, where things lie, how often
+ * Settings that may differ when a run is continued: besides the remarkable ones, where things lie, how often
  * something is written, and what computes. All others decide what is learnt from which data.
  */
 export const changeableSettings: ReadonlySet<SettingName> = new Set<SettingName>([
-  ...optimizerSettings,
-  'data', // compared by the dataset's fingerprint
+  ...remarkableSettings,
+  'data', // compared by the datasets' fingerprints and weights
   'out',
   'model', // compared by the model's own configuration
   'bertConfig',

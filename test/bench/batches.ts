@@ -2,8 +2,10 @@
  * How fast batches are made, and what share of the time a training step waits for them.
  *
  *     npx tsx test/bench/batches.ts [--step-ms 100] [--data FOLDER]
+ *     npx tsx test/bench/batches.ts --rows 10000000
  *
- * Without --data a dataset of 13 M tokens is made in a temporary folder.
+ * Without --data a dataset of 13 M tokens is made in a temporary folder. With --rows one of so many short rows, to
+ * see what opening it and going on anywhere in it take.
  */
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -16,6 +18,7 @@ import { batches } from '../../pipeline/batches.ts';
 import { openDataset } from '../../pipeline/shards/dataset.ts';
 import type { Batch } from '../../pipeline/types.ts';
 import { writeDataset } from '../support/dataset.ts';
+import { measureLargeDataset } from './large-dataset.ts';
 
 interface Timings {
   readonly tokens: number;
@@ -80,7 +83,7 @@ async function measure(folder: string, stepMs: number): Promise<void> {
   ];
   for (const [name, taco] of modes) {
     for (const worker of [false, true]) {
-      const options = { folder, batchSize: 16, seed: 42, taco, worker };
+      const options = { data: [folder], batchSize: 16, seed: 42, taco, worker };
       const { tokens, totalMs, firstMs, cpuMs } = await consume(options, 1500, 0);
       const where = worker ? 'worker thread' : 'same thread  ';
       console.log(
@@ -90,7 +93,7 @@ async function measure(folder: string, stepMs: number): Promise<void> {
   }
   const steps = Math.max(20, Math.round(5000 / stepMs));
   for (const worker of [false, true]) {
-    const options = { folder, batchSize: 16, seed: 42, taco: {}, worker };
+    const options = { data: [folder], batchSize: 16, seed: 42, taco: {}, worker };
     const { totalMs, waitMs } = await consume(options, steps, stepMs);
     const share = ((100 * waitMs) / totalMs).toFixed(2);
     const where = worker ? 'worker thread' : 'same thread  ';
@@ -101,7 +104,11 @@ async function measure(folder: string, stepMs: number): Promise<void> {
 }
 
 const { values } = parseArgs({
-  options: { 'step-ms': { type: 'string', default: '100' }, data: { type: 'string' } },
+  options: {
+    'step-ms': { type: 'string', default: '100' },
+    data: { type: 'string' },
+    rows: { type: 'string' },
+  },
 });
 const stepMs = Number(values['step-ms']);
 if (values.data !== undefined) {
@@ -109,8 +116,12 @@ if (values.data !== undefined) {
 } else {
   const folder = mkdtempSync(join(tmpdir(), 'taco-bench-'));
   try {
-    await writeDataset(folder, { maxSeqLen: 256, rowsPerGroup: 256, train: [25_600, 25_500] });
-    await measure(folder, stepMs);
+    if (values.rows !== undefined) {
+      await measureLargeDataset(folder, Number(values.rows));
+    } else {
+      await writeDataset(folder, { maxSeqLen: 256, rowsPerGroup: 256, train: [25_600, 25_500] });
+      await measure(folder, stepMs);
+    }
   } finally {
     rmSync(folder, { recursive: true, force: true });
   }

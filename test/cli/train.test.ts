@@ -102,10 +102,36 @@ describe('npm run train', () => {
     expect(existsSync(flags.out)).toBe(false);
   });
 
+  it('mixes several datasets by weight, as the plan says', async () => {
+    const folder = await temporaryFolder();
+    const first = await writeTrainingFiles(join(folder, 'first'));
+    const second = await writeTrainingFiles(join(folder, 'second'), { seed: 7, train: [9], validation: [5] });
+    const { data, ...flags } = smallRun(first, join(folder, 'run'));
+    const args = [...argumentsOf(flags), '--data', `3:${data}`, '--data', `1:${second.data}`];
+    const { status, stdout } = await runCli('train', [...args, '--dry-run']);
+    expect(status).toBe(0);
+    expect(stdout).toContain(
+      `data        ${data}: 75 % of the rows (weight 3), 1.80 epochs; 40 training rows, 12 for`,
+    );
+    expect(stdout).toContain(
+      `            ${second.data}: 25 % of the rows (weight 1), 2.67 epochs; 9 training rows, 5 for`,
+    );
+    expect(stdout).toContain('12 of 4 × 2 rows (128 tokens)\n');
+    expect(stdout).toContain('every 6 updates, on 17 rows');
+    const trained = await runCli('train', args);
+    expect(trained).toMatchObject({ status: 0 });
+    const { progress } = await readRun(flags.out);
+    expect(progress.cursor?.datasets.map(({ position }) => position).toSorted()).toEqual([24, 72]);
+    expect(JSON.parse(readFileSync(join(flags.out, 'recipe.json'), 'utf8'))).toMatchObject({
+      data: [`3:${data}`, `1:${second.data}`],
+    });
+  });
+
   it('says in one line what is wrong', async () => {
     const folder = await temporaryFolder();
     const cases = [
       [[], 1, /^error: there is no dataset in cache\/datasets\/wiki-books-256 .*npm run prepare-data.*\n$/],
+      [['--data', '3:a', '--data', 'b'], 2, /^error: --data b has no weight but others have; .*\n$/],
       [['--tau', '-1'], 2, /^error: --tau is -1, expected a number above 0\n$/],
     ] as const;
     const results = await Promise.all(cases.map(([args]) => runCli('train', args, { cwd: folder })));

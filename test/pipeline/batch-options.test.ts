@@ -4,7 +4,7 @@ import { type BatchOptions, resolveSampling } from '../../pipeline/batch-options
 import { batches } from '../../pipeline/batches.ts';
 import { evaluationBatches } from '../../pipeline/evaluation-batches.ts';
 
-const options: BatchOptions = { folder: 'nowhere', batchSize: 4, seed: 1 };
+const options: BatchOptions = { data: ['nowhere'], batchSize: 4, seed: 1 };
 
 describe('options of batches', () => {
   it('have the defaults of the README', () => {

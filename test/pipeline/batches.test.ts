@@ -1,15 +1,17 @@
 import { mkdtempSync } from 'node:fs';
-import { rm } from 'node:fs/promises';
+import { execFileSync } from 'node:child_process';
+import { readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { EMPTY, NEVER, Subject } from 'rxjs';
+import { EMPTY, firstValueFrom, NEVER, Subject } from 'rxjs';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import type { BatchOptions } from '../../pipeline/batch-options.ts';
 import { batches } from '../../pipeline/batches.ts';
 import { openDataset } from '../../pipeline/shards/dataset.ts';
-import type { Batch, BatchCursor } from '../../pipeline/types.ts';
+import type { Batch } from '../../pipeline/types.ts';
 import * as workerThread from '../../pipeline/workers/worker-thread.ts';
 import { takeBatches } from '../support/batch-stream.ts';
+import { cursorOf } from '../support/cursors.ts';
 import { type DatasetShape, originalIds, rowIds, rowNumbers, writeDataset } from '../support/dataset.ts';
 import { temporaryFolder } from '../support/folders.ts';
 
@@ -23,17 +25,13 @@ const shape: DatasetShape = {
   lengthOf: (_split, row) => (row % 9 === 0 ? 5 + (row % 7) : 16),
 };
 let folder = '';
-let options: BatchOptions = { folder, batchSize: 0, seed: 0 };
+let options: BatchOptions = { data: [folder], batchSize: 0, seed: 0 };
 beforeAll(async () => {
   folder = mkdtempSync(join(tmpdir(), 'taco-test-'));
   await writeDataset(folder, shape);
-  options = { folder, batchSize: 4, seed: 42, taco: { numNegatives: 3 } };
+  options = { data: [folder], batchSize: 4, seed: 42, taco: { numNegatives: 3 } };
 });
 afterAll(() => rm(folder, { recursive: true, force: true }));
-
-function throughJson(cursor: BatchCursor): BatchCursor {
-  return JSON.parse(JSON.stringify(cursor)) as BatchCursor;
-}
 
 function failureOf(options: BatchOptions): Promise<unknown> {
   return takeBatches(options, 1).then(
@@ -96,7 +94,7 @@ describe('batches', () => {
     const { fingerprint } = await openDataset(folder);
     const stream = await takeBatches(options, 12);
     expect(stream.map(({ cursor }) => cursor)).toEqual(
-      stream.map((_, m) => ({ version: 1, dataset: fingerprint, seed: 42, position: (m + 1) * 4 })),
+      stream.map((_, m) => cursorOf((m + 1) * 4, fingerprint)),
     );
   });
 
@@ -148,73 +146,6 @@ describe('batches', () => {
     }
   });
 
-  describe('resumed', () => {
-    it('before every batch of two epochs give the identical tail', async () => {
-      const total = 19; // 76 rows: more than two epochs of 37
-      const whole = await takeBatches(options, total);
-      for (let done = 0; done < total; done += 1) {
-        const cursor = done === 0 ? undefined : throughJson(whole[done - 1]!.cursor);
-        expect(await takeBatches({ ...options, cursor }, total - done)).toEqual(whole.slice(done));
-      }
-    });
-
-    it('twice and three times give what one run gives', async () => {
-      const whole = await takeBatches(options, 15);
-      const parts: Batch[] = [];
-      for (const count of [1, 3, 4, 7]) {
-        const last = parts.at(-1);
-        const cursor = last === undefined ? undefined : throughJson(last.cursor);
-        parts.push(...(await takeBatches({ ...options, cursor }, count)));
-      }
-      expect(parts).toEqual(whole);
-    });
-
-    it('in a worker thread go on where the calling thread stopped, and back', async () => {
-      const whole = await takeBatches(options, 12);
-      const first = await takeBatches(options, 4);
-      const second = await takeBatches({ ...options, cursor: first.at(-1)!.cursor, worker: true }, 4);
-      const third = await takeBatches({ ...options, cursor: second.at(-1)!.cursor }, 4);
-      expect([...first, ...second, ...third]).toEqual(whole);
-    });
-
-    it('with another batch size deliver every remaining row once', async () => {
-      const first = await takeBatches(options, 3);
-      const rest = await takeBatches({ ...options, batchSize: 5, cursor: first.at(-1)!.cursor }, 5);
-      const rows = [...first, ...rest].flatMap(rowNumbers);
-      expect(rows.sort((a, b) => a - b)).toEqual(Array.from({ length: 37 }, (_, row) => row));
-    });
-
-    it('far into training cost no more than at the beginning', async () => {
-      const { fingerprint: dataset } = await openDataset(folder);
-      const timeAt = async (position: number): Promise<number> => {
-        const cursor = { version: 1 as const, dataset, seed: 42, position };
-        const times: number[] = [];
-        for (let i = 0; i < 5; i += 1) {
-          const startedAt = performance.now();
-          await takeBatches({ ...options, cursor }, 1);
-          times.push(performance.now() - startedAt);
-        }
-        return Math.min(...times);
-      };
-      const atBeginning = await timeAt(0);
-      expect(await timeAt(4 * 10 ** 12)).toBeLessThan(20 * atBeginning + 20);
-    });
-
-    it.each([
-      ['dataset', { dataset: 'f'.repeat(64) }, /dataset f{64}.* holds dataset [0-9a-f]{64}/],
-      ['seed', { seed: 43 }, /seed 43.*seed 42/],
-      ['version', { version: 2 }, /version 2.*version 1/],
-    ])('from another %s are refused, both values named', async (_name, change, pattern) => {
-      const { fingerprint: dataset } = await openDataset(folder);
-      const cursor = { version: 1, dataset, seed: 42, position: 8, ...change } as BatchCursor;
-      for (const worker of [false, true]) {
-        const error = await failureOf({ ...options, cursor, worker });
-        expect(error).toMatchObject({ name: 'TacoError', code: 'mismatch', stage: 'batches' });
-        expect(String(error)).toMatch(pattern);
-      }
-    });
-  });
-
   describe('with backpressure', () => {
     it.each([1, 3])('are at most %d ahead of the credits', async (prefetch) => {
       const credits$ = new Subject<number>();
@@ -241,9 +172,10 @@ describe('batches', () => {
 
     it('come in the same order whatever is made ahead, and in whatever thread', async () => {
       const [first, ...others] = await Promise.all(
-        [{ prefetch: 1 }, { prefetch: 16 }, { prefetch: 1, worker: true }, { prefetch: 8, worker: true }].map(
-          (change) => takeBatches({ ...options, ...change }, 12),
-        ),
+        [
+          ...[1, 2, 3, 8, 16].map((prefetch) => ({ prefetch })),
+          ...[1, 2, 3, 8].map((prefetch) => ({ prefetch, worker: true })),
+        ].map((change) => takeBatches({ ...options, ...change }, 12)),
       );
       for (const other of others) expect(other).toEqual(first);
     });
@@ -284,7 +216,83 @@ describe('batches', () => {
       }
     });
 
+    it.each([
+      ['spins', 'while (true);', /has not answered for 0\.4 s; continue from the last checkpoint/],
+      [
+        'sleeps',
+        'Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0);',
+        /has not answered for 0\.4 s/,
+      ],
+      ['says nothing', '', /has not answered for 0\.4 s/],
+    ])('fail within seconds when the thread %s', async (_name, then, message) => {
+      const { Worker } = await import('node:worker_threads');
+      const script = `
+        const { parentPort } = require('node:worker_threads');
+        const alive = () => parentPort.postMessage({ kind: 'alive' });
+        parentPort.on('message', () => undefined);
+        alive();
+        setTimeout(() => { ${then} }, 50);`;
+      const workers: workerThread.WorkerThread[] = [];
+      vi.mocked(workerThread.startWorker).mockImplementationOnce(() => {
+        const worker = new Worker(script, { eval: true });
+        workers.push(worker);
+        return worker;
+      });
+      const startedAt = performance.now();
+      const error = await failure({ ...options, hangTimeoutMs: 400 });
+      expect(error).toMatchObject({ name: 'TacoError', code: 'worker', stage: 'batches' });
+      expect(String(error)).toMatch(message);
+      expect(performance.now() - startedAt).toBeLessThan(30_000);
+      await vi.waitFor(() => {
+        expect(workers.map(({ threadId }) => threadId)).toEqual([-1]);
+      }, 5000);
+    });
+
+    it('are not taken for hung while this thread is busy', async () => {
+      const received: Batch[] = [];
+      const errors: unknown[] = [];
+      const credits$ = new Subject<number>();
+      const subscription = batches({ ...options, prefetch: 1, hangTimeoutMs: 1500 }, credits$).subscribe({
+        next: (batch) => received.push(batch),
+        error: (error: unknown) => errors.push(error),
+      });
+      await vi.waitFor(() => {
+        expect(received.length).toBe(1);
+      }, 30_000);
+      credits$.next(1);
+      const busyUntil = performance.now() + 2000;
+      while (performance.now() < busyUntil);
+      await vi.waitFor(() => {
+        expect(received.length).toBe(2);
+      }, 5000);
+      expect(errors).toEqual([]);
+      subscription.unsubscribe();
+    });
+
+    it('are not taken for hung while the disk makes them wait', async () => {
+      // Whoever reads a named pipe waits until somebody writes.
+      const slow = await temporaryFolder();
+      await writeDataset(slow, shape);
+      const manifest = join(slow, 'manifest.json');
+      const text = await readFile(manifest, 'utf8');
+      await rm(manifest);
+      execFileSync('mkfifo', [manifest]);
+      const batch = firstValueFrom(batches({ ...options, data: [slow], hangTimeoutMs: 2000 }, NEVER), {
+        defaultValue: undefined,
+      });
+      await vi.waitFor(() => {
+        expect(lastWorker().threadId).toBeGreaterThan(0);
+      });
+      await new Promise((resolve) => lastWorker().once('message', resolve));
+      await new Promise((resolve) => setTimeout(resolve, 3000));
+      await writeFile(manifest, text);
+      expect((await batch)?.cursor.position).toBe(4);
+    });
+
     it('end with their subscription', async () => {
+      const numTimers = (): number =>
+        process.getActiveResourcesInfo().filter((resource) => resource === 'Timeout').length;
+      const before = numTimers();
       for (let i = 0; i < 3; i += 1) {
         await new Promise<void>((resolve, reject) => {
           const subscription = batches(options, EMPTY).subscribe({
@@ -298,11 +306,12 @@ describe('batches', () => {
           });
         });
       }
+      expect(numTimers()).toBeLessThanOrEqual(before);
     });
 
     it('report a damaged dataset as the error it is', async () => {
       const other = await temporaryFolder();
-      const error = await failure({ ...options, folder: other });
+      const error = await failure({ ...options, data: [other] });
       expect(error).toMatchObject({
         name: 'TacoError',
         code: 'not-found',
@@ -318,14 +327,14 @@ describe('batches', () => {
   ])('need rows: %d of them', async (numRows, taco, message) => {
     const small = await temporaryFolder();
     await writeDataset(small, { ...shape, train: numRows === 0 ? [] : [numRows], validation: [2] });
-    const error = await failureOf({ ...options, folder: small, taco });
+    const error = await failureOf({ ...options, data: [small], taco });
     expect(error).toMatchObject({ code: 'bad-config', message: expect.stringMatching(message) as unknown });
   });
 
   it('go over a dataset smaller than a batch several times within it', async () => {
     const small = await temporaryFolder();
     await writeDataset(small, { ...shape, train: [3] });
-    const [batch] = await takeBatches({ ...options, folder: small, batchSize: 9 }, 1);
+    const [batch] = await takeBatches({ ...options, data: [small], batchSize: 9 }, 1);
     expect(rowNumbers(batch!).sort((a, b) => a - b)).toEqual([0, 0, 0, 1, 1, 1, 2, 2, 2]);
   });
 });

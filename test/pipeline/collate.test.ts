@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { resolveSampling, type SamplingOptions } from '../../pipeline/batch-options.ts';
 import { createCollator } from '../../pipeline/collate.ts';
-import { cursorAt } from '../../pipeline/cursor.ts';
+import { cursorOf } from '../support/cursors.ts';
 import { binomialDeviate } from '../support/statistics.ts';
 
 const facts = {
@@ -10,13 +10,13 @@ const facts = {
   specialTokenIds: { pad: 0, unk: 1, cls: 2, sep: 3, mask: 4 },
 };
 const options: SamplingOptions = {
-  folder: '',
+  data: ['nowhere'],
   batchSize: 2,
   seed: 42,
   mlmProbability: 1,
   taco: { numNegatives: 2 },
 };
-const cursor = cursorAt(2, 'dataset', 42);
+const cursor = cursorOf(2);
 
 function collate(
   ids: number[],

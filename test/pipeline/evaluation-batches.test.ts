@@ -2,12 +2,13 @@ import { mkdtempSync } from 'node:fs';
 import { rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest';
 import type { EvaluationOptions } from '../../pipeline/batch-options.ts';
 import { evaluationBatches } from '../../pipeline/evaluation-batches.ts';
 import type { Batch } from '../../pipeline/types.ts';
 import { takeBatches } from '../support/batch-stream.ts';
 import { type DatasetShape, originalIds, rowIds, rowNumbers, writeDataset } from '../support/dataset.ts';
+import { datasetOf, writeMixedDatasets } from '../support/mixed-datasets.ts';
 import { temporaryFolder } from '../support/folders.ts';
 
 const shape: DatasetShape = { maxSeqLen: 12, rowsPerGroup: 4, train: [8], validation: [3, 9, 5] };
@@ -20,7 +21,7 @@ afterAll(() => rm(folder, { recursive: true, force: true }));
 
 async function evaluation(changes: Partial<EvaluationOptions> = {}): Promise<Batch[]> {
   const stream: Batch[] = [];
-  for await (const batch of evaluationBatches({ folder, batchSize: 4, seed: 42, ...changes })) {
+  for await (const batch of evaluationBatches({ data: [folder], batchSize: 4, seed: 42, ...changes })) {
     stream.push(batch);
   }
   return stream;
@@ -64,8 +65,8 @@ describe('evaluationBatches', () => {
     const same = await temporaryFolder();
     const lengthOf = (): number => 12;
     await writeDataset(same, { ...shape, lengthOf, train: [4], validation: [4] });
-    const [batch] = await evaluation({ folder: same });
-    const [training] = await takeBatches({ folder: same, batchSize: 4, seed: 42 }, 1);
+    const [batch] = await evaluation({ data: [same] });
+    const [training] = await takeBatches({ data: [same], batchSize: 4, seed: 42 }, 1);
     expect(batch!.maskedPositions).not.toEqual(training!.maskedPositions);
   });
 
@@ -103,11 +104,32 @@ describe('evaluationBatches', () => {
   it('are none without a validation split', async () => {
     const empty = await temporaryFolder();
     await writeDataset(empty, { ...shape, validation: [] });
-    expect(await evaluation({ folder: empty })).toEqual([]);
+    expect(await evaluation({ data: [empty] })).toEqual([]);
+  });
+
+  it('go over the rows of several datasets, one after another, whatever their weights and order', async () => {
+    const made = await writeMixedDatasets([
+      { train: [4], validation: [3, 4] },
+      { train: [4], validation: [] },
+      { train: [4], validation: [5] },
+    ]);
+    onTestFinished(made.remove);
+    const [a, b, c] = made.folders as [string, string, string];
+    const stream = await evaluation({ data: [a, b, c], taco: {} });
+    const rows = stream.flatMap(rowNumbers);
+    const own = [0, 2].map((index) => rows.filter((row) => datasetOf(row) === index));
+    expect(own).toEqual([
+      [0, 1, 2, 3, 4, 5, 6],
+      [20_000, 20_001, 20_002, 20_003, 20_004],
+    ]);
+    expect([own.flat(), own.toReversed().flat()]).toContainEqual(rows);
+    expect(await evaluation({ data: [`9:${c}`, `1:${b}`, `2:${a}`], taco: {} })).toEqual(stream);
+    const sample = (await evaluation({ data: [a, b, c], maxRows: 4 })).flatMap(rowNumbers);
+    expect(sample).toEqual([0, 3, 6, 9].map((index) => rows[index]));
   });
 
   it('fail with what is wrong with the dataset', async () => {
     const nothing = await temporaryFolder();
-    await expect(evaluation({ folder: nothing })).rejects.toMatchObject({ code: 'not-found' });
+    await expect(evaluation({ data: [nothing] })).rejects.toMatchObject({ code: 'not-found' });
   });
 });

@@ -34,6 +34,13 @@ async function watchedDataset(): Promise<Watched> {
   return { dataset: { ...dataset, readGroup }, reads, highestConcurrency: () => most };
 }
 
+/** The rows at `count` positions, one after another. */
+async function read(rows: TrainingRows, position: number, count: number): Promise<Int32Array> {
+  const ids = new Int32Array(count * 6);
+  await rows.read(position, ids, [...Array(count).keys()]);
+  return ids;
+}
+
 const numRows = 149;
 const numGroups = 50;
 
@@ -52,7 +59,7 @@ describe('TrainingRows', () => {
       const delivered: string[] = [];
       let peak = 0;
       for (let position = 0; position < 3 * numRows; position += count) {
-        const ids = await rows.read(position, count);
+        const ids = await read(rows, position, count);
         for (let i = 0; i < count; i += 1) delivered.push(ids.slice(i * 6, (i + 1) * 6).join());
         peak = Math.max(peak, rows.numHeldGroups);
         if (position === 0) expect(rows.numHeldGroups).toBeLessThanOrEqual(2 * window);
@@ -74,7 +81,7 @@ describe('TrainingRows', () => {
     const perBatch: number[] = [];
     for (let position = 0; position < 90; position += 3) {
       const before = reads.length;
-      await rows.read(position, 3);
+      await read(rows, position, 3);
       perBatch.push(reads.length - before);
     }
     expect(perBatch[0]).toBeGreaterThanOrEqual(10);
@@ -84,7 +91,7 @@ describe('TrainingRows', () => {
   it('begin anywhere by reading the window there and a share of the next', async () => {
     for (const position of [0, 75, numRows * 1000 + 31, 4 * 10 ** 12]) {
       const { dataset, reads } = await watchedDataset();
-      await new TrainingRows(dataset, 7, 5).read(position, 2);
+      await read(new TrainingRows(dataset, 7, 5), position, 2);
       expect(reads.length).toBeGreaterThanOrEqual(2);
       // Two rows lie in two windows at most; the second's follower has begun to be read.
       expect(reads.length).toBeLessThanOrEqual(15);
@@ -93,11 +100,22 @@ describe('TrainingRows', () => {
 
   it('give the same rows from any beginning', async () => {
     const { dataset } = await watchedDataset();
-    const whole = await new TrainingRows(dataset, 7, 6).read(0, 400);
+    const whole = await read(new TrainingRows(dataset, 7, 6), 0, 400);
     for (const position of [1, 17, 18, 100, 148, 149, 150, 297, 399]) {
-      const alone = await new TrainingRows(dataset, 7, 6).read(position, 1);
+      const alone = await read(new TrainingRows(dataset, 7, 6), position, 1);
       expect(alone).toEqual(whole.slice(position * 6, (position + 1) * 6));
     }
+  });
+
+  it('put each row where it is wanted and touch nothing else', async () => {
+    const { dataset } = await watchedDataset();
+    const rows = new TrainingRows(dataset, 7, 6);
+    const inOrder = await read(rows, 20, 3);
+    const ids = new Int32Array(8 * 6).fill(-1);
+    await rows.read(20, ids, [6, 1, 3]);
+    const expected = new Int32Array(8 * 6).fill(-1);
+    for (const [i, slot] of [6, 1, 3].entries()) expected.set(inOrder.slice(i * 6, (i + 1) * 6), slot * 6);
+    expect(ids).toEqual(expected);
   });
 
   it('can go on after a read that failed', async () => {
@@ -106,8 +124,8 @@ describe('TrainingRows', () => {
     const readGroup = (split: Split, group: number): ReturnType<Dataset['readGroup']> =>
       failing ? Promise.reject(new Error('no luck')) : dataset.readGroup(split, group);
     const rows = new TrainingRows({ ...dataset, readGroup }, 7, 6);
-    await expect(rows.read(0, 4)).rejects.toThrow('no luck');
+    await expect(read(rows, 0, 4)).rejects.toThrow('no luck');
     failing = false;
-    expect(await rows.read(0, 4)).toEqual(await new TrainingRows(dataset, 7, 6).read(0, 4));
+    expect(await read(rows, 0, 4)).toEqual(await read(new TrainingRows(dataset, 7, 6), 0, 4));
   });
 });

@@ -22,6 +22,8 @@ export interface DatasetShape {
   readonly vocabSize?: number;
   /** Other seed, other fingerprint. Default 42. */
   readonly seed?: number;
+  /** Number of the first row of each split, so that rows of several datasets can be told apart. Default 0. */
+  readonly firstRow?: number;
   /** Tokens before the padding of a row. Default: all of them. */
   readonly lengthOf?: (split: Split, row: number) => number;
 }
@@ -50,12 +52,20 @@ export function rowIds(shape: DatasetShape, split: Split, row: number): Int32Arr
 
 /** Writes a dataset as prepare-data does, with made-up rows. */
 export async function writeDataset(folder: string, shape: DatasetShape): Promise<Manifest> {
-  const { maxSeqLen, rowsPerGroup, train, validation = [], vocabSize = 30_522, seed = 42 } = shape;
+  const {
+    maxSeqLen,
+    rowsPerGroup,
+    train,
+    validation = [],
+    vocabSize = 30_522,
+    seed = 42,
+    firstRow = 0,
+  } = shape;
   const shards: ManifestShard[] = [];
   let tokens = 0;
   for (const [split, sizes] of [['train', train] as const, ['validation', validation] as const]) {
     await mkdir(join(folder, split), { recursive: true });
-    let next = 0;
+    let next = firstRow;
     for (const [index, rows] of sizes.entries()) {
       const writer = await ShardWriter.create(folder, split, index, encodePage);
       for (let done = 0; done < rows; done += rowsPerGroup) {

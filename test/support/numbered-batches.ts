@@ -1,6 +1,7 @@
 import type { Observable } from 'rxjs';
 import { pullFrom } from '../../pipeline/backpressure.ts';
 import type { Batch, BatchCursor } from '../../pipeline/index.ts';
+import { cursorOf } from './cursors.ts';
 
 export interface NumberedBatchOptions {
   /** Ends with this error after so many batches. */
@@ -27,7 +28,7 @@ async function* numbersAfter(
       maskedPositions: Int32Array.of(0),
       maskedLabels: Int32Array.of(position),
       pairs: undefined,
-      cursor: { version: 1, dataset: 'numbers', seed: 0, position },
+      cursor: cursorOf(position),
     });
   }
 }

@@ -31,3 +31,11 @@ export function uniformDeviate(observed: ArrayLike<number>): number {
 export function binomialDeviate(successes: number, trials: number, share: number): number {
   return (successes - trials * share) / Math.sqrt(trials * share * (1 - share));
 }
+
+/** Correlation of a permutation of 0 … n − 1 with the identity (Spearman's rank correlation), from −1 to 1. */
+export function rankCorrelation(permutation: ArrayLike<number>): number {
+  const n = permutation.length;
+  let squares = 0;
+  for (let i = 0; i < n; i += 1) squares += (permutation[i]! - i) ** 2;
+  return 1 - (6 * squares) / (n * (n * n - 1));
+}

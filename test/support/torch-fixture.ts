@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs';
 import type { Batch } from '../../pipeline/index.ts';
 import { type BertConfig, parseBertConfig } from '../../src/model/config.ts';
 import type { NamedArray } from '../../src/train/session.ts';
+import { cursorOf } from './cursors.ts';
 
 /** A batch as test/fixtures/torch/make.py writes it. */
 export interface FixtureBatch {
@@ -78,7 +79,7 @@ export function toBatch(fixture: TorchFixture, batch: FixtureBatch): Batch {
       positives: Int32Array.from(batch.positives),
       negatives: Int32Array.from(batch.negatives),
     },
-    cursor: { version: 1, dataset: 'fixture', seed: 0, position: 0 },
+    cursor: cursorOf(0),
   };
 }
 

@@ -1,11 +1,17 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { createRowOrder, type OrderOptions } from '../../../pipeline/sampling/order.ts';
-import { binomialDeviate, uniformDeviate } from '../../support/statistics.ts';
+import { binomialDeviate, rankCorrelation, uniformDeviate } from '../../support/statistics.ts';
 
 const epochOf = (options: OrderOptions, epoch: number): number[] => {
   const order = createRowOrder(options);
   return Array.from({ length: options.numRows }, (_, i) => order.rowAt(epoch * options.numRows + i));
+};
+/** Where each value of a permutation stands. */
+const inverseOf = (permutation: readonly number[]): Int32Array => {
+  const places = new Int32Array(permutation.length);
+  for (const [place, value] of permutation.entries()) places[value] = place;
+  return places;
 };
 const anyOptions = fc.record({
   numRows: fc.integer({ min: 1, max: 700 }),
@@ -88,42 +94,124 @@ describe('createRowOrder', () => {
     expect(new Set(orders.map((rows) => rows.join())).size).toBe(3);
   });
 
-  describe('over a whole dataset of 100,000 rows', () => {
-    const options = { numRows: 100_000, rowsPerGroup: 64, windowGroups: 32, seed: 7 };
-    const rows = epochOf(options, 0);
+  describe('over a dataset of half a million rows, of many windows', () => {
+    /** As training has it, but for smaller row groups, so that there are many of them: 61 windows. */
+    const options = { numRows: 500_000, rowsPerGroup: 64, windowGroups: 128, seed: 7 };
+    const { numRows, rowsPerGroup, windowGroups } = options;
+    const windowRows = rowsPerGroup * windowGroups;
+    const numGroups = Math.ceil(numRows / rowsPerGroup);
+    const epochs = [0, 1].map((epoch) => epochOf(options, epoch));
+    /** [num epochs][num rows] position within its epoch of each row. */
+    const positions = epochs.map(inverseOf);
 
-    it('displaces rows as far as a uniform shuffle does, a third of the dataset on average', () => {
-      const displacement = rows.reduce((sum, row, i) => sum + Math.abs(row - i), 0) / rows.length;
-      expect(displacement / options.numRows).toBeGreaterThan(0.31);
-      expect(displacement / options.numRows).toBeLessThan(0.355);
+    it('displaces rows by a third of the dataset on average, as a uniform shuffle does', () => {
+      for (const rows of epochs) {
+        const displacement = rows.reduce((sum, row, i) => sum + Math.abs(row - i), 0) / numRows;
+        // |i − j| of two uniform places has the mean N / 3 and the standard deviation N / √18; groups move as one.
+        const deviation = 1 / Math.sqrt(18 * numGroups);
+        expect(Math.abs(displacement / numRows - 1 / 3)).toBeLessThan(4 * deviation);
+      }
     });
 
-    it('follows a row by one of its own group no more often than chance within the window', () => {
-      const groups = rows.map((row) => Math.floor(row / options.rowsPerGroup));
-      let same = 0;
-      for (let i = 1; i < groups.length; i += 1) if (groups[i] === groups[i - 1]) same += 1;
-      const share = (options.rowsPerGroup - 1) / (options.rowsPerGroup * options.windowGroups - 1);
-      expect(Math.abs(binomialDeviate(same, groups.length - 1, share))).toBeLessThan(4);
+    it('correlates neither with the text nor with another epoch or seed', () => {
+      const bound = 4 / Math.sqrt(numGroups);
+      for (const rows of epochs) expect(Math.abs(rankCorrelation(rows))).toBeLessThan(bound);
+      const second = Int32Array.from(epochs[0]!, (row) => positions[1]![row]!);
+      expect(Math.abs(rankCorrelation(second))).toBeLessThan(bound);
+      const otherSeed = inverseOf(epochOf({ ...options, seed: 8 }, 0));
+      const seeded = Int32Array.from(epochs[0]!, (row) => otherSeed[row]!);
+      expect(Math.abs(rankCorrelation(seeded))).toBeLessThan(bound);
     });
 
-    it('leaves hardly a row beside its neighbour in the text', () => {
-      let neighbours = 0;
-      for (let i = 1; i < rows.length; i += 1) if (Math.abs(rows[i]! - rows[i - 1]!) === 1) neighbours += 1;
-      expect(neighbours).toBeLessThan(
-        2.5 * (options.numRows / (options.rowsPerGroup * options.windowGroups)),
-      );
+    it.each([
+      [1, 'beside each other'],
+      [16, 'within 16 rows'],
+      [128, 'within a micro-batch of 128'],
+      [512, 'within an update of 512'],
+    ])(
+      'leaves neighbours of the text at most %d apart, %s, as seldom as a uniform shuffle of a window',
+      (reach) => {
+        for (const position of positions) {
+          let together = 0;
+          let pairs = 0;
+          for (let row = 1; row < numRows; row += 1) {
+            if (row % rowsPerGroup === 0) continue; // the next group is shuffled elsewhere
+            pairs += 1;
+            if (Math.abs(position[row]! - position[row - 1]!) <= reach) together += 1;
+          }
+          // Of n places, 2 · reach · n − reach · (reach + 1) ordered pairs are that near.
+          const share = (reach * (2 * windowRows - reach - 1)) / (windowRows * (windowRows - 1));
+          expect(Math.abs(binomialDeviate(together, pairs, share))).toBeLessThan(4);
+        }
+      },
+    );
+
+    it('brings rows of one group into one micro-batch no more often than the window makes them', () => {
+      const batchSize = 128;
+      // The last window has what is left, here four row groups, which are shuffled among themselves.
+      const inWholeWindows = Math.floor(numRows / windowRows) * windowRows;
+      for (const rows of epochs) {
+        let same = 0;
+        let pairs = 0;
+        for (let start = 0; start < inWholeWindows; start += batchSize) {
+          const groups = rows.slice(start, start + batchSize).map((row) => Math.floor(row / rowsPerGroup));
+          const counts = new Map<number, number>();
+          for (const group of groups) counts.set(group, (counts.get(group) ?? 0) + 1);
+          for (const count of counts.values()) same += (count * (count - 1)) / 2;
+          pairs += (batchSize * (batchSize - 1)) / 2;
+        }
+        const share = (rowsPerGroup - 1) / (windowRows - 1);
+        expect(Math.abs(binomialDeviate(same, pairs, share))).toBeLessThan(4);
+      }
+    });
+
+    it('fills windows with groups from everywhere, others in each epoch', () => {
+      const order = createRowOrder(options);
+      const windowOf = [0, 1].map((epoch) => {
+        const byGroup = new Int32Array(numGroups);
+        for (let at = 0, index = 0; at < numRows; index += 1) {
+          const window = order.windowAt(epoch * numRows + at);
+          for (const group of window.groups) byGroup[group] = index;
+          at += window.numRows;
+        }
+        return byGroup;
+      });
+      // Groups that are neighbours in the text, and pairs that shared a window before, meet by chance.
+      const share = (windowGroups - 1) / (numGroups - 1);
+      for (const windows of windowOf) {
+        let neighbours = 0;
+        for (let group = 1; group < numGroups; group += 1) {
+          if (windows[group] === windows[group - 1]) neighbours += 1;
+        }
+        expect(Math.abs(binomialDeviate(neighbours, numGroups - 1, share))).toBeLessThan(4);
+      }
+      let again = 0;
+      const ofFirst = order.windowAt(0).groups;
+      const pairs = (ofFirst.length * (ofFirst.length - 1)) / 2;
+      for (const [i, group] of ofFirst.entries()) {
+        for (const other of ofFirst.slice(i + 1)) if (windowOf[1]![group] === windowOf[1]![other]) again += 1;
+      }
+      expect(Math.abs(binomialDeviate(again, pairs, share))).toBeLessThan(4);
+    });
+
+    it('shuffles a dataset that fits into a window as a whole', () => {
+      const small = { ...options, numRows: windowRows - 17 };
+      const position = inverseOf(epochOf(small, 3));
+      const near = position.filter((at, row) => row > 0 && Math.abs(at - position[row - 1]!) <= 16).length;
+      expect(Math.abs(binomialDeviate(near, small.numRows - 1, 32 / small.numRows))).toBeLessThan(4);
     });
 
     it('mixes within each window uniformly: each eighth of it holds each group equally often', () => {
-      const order = createRowOrder(options);
-      const { start, numRows, groups } = order.windowAt(0);
+      const few = { ...options, numRows: 100_000, windowGroups: 32 };
+      const order = createRowOrder(few);
+      const { start, numRows: count, groups } = order.windowAt(0);
       const cells = new Float64Array(groups.length * 8);
       for (let epoch = 0; epoch < 20; epoch += 1) {
-        const begin = start + epoch * options.numRows;
+        const begin = start + epoch * few.numRows;
         const window = order.windowAt(begin);
-        for (let i = 0; i < numRows; i += 1) {
+        for (let i = 0; i < count; i += 1) {
           const group = window.groups.indexOf(order.placeAt(begin + i).group);
-          cells[group * 8 + Math.floor((i * 8) / numRows)]! += 1;
+          cells[group * 8 + Math.floor((i * 8) / count)]! += 1;
         }
       }
       expect(Math.abs(uniformDeviate(cells))).toBeLessThan(4);

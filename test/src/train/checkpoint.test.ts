@@ -28,6 +28,7 @@ import {
   rotate,
   setAsideNewer,
 } from '../../../src/train/run-folder.ts';
+import { cursorOf } from '../../support/cursors.ts';
 import { temporaryFolder } from '../../support/folders.ts';
 
 function contentAt(step: number): CheckpointContent {
@@ -35,18 +36,23 @@ function contentAt(step: number): CheckpointContent {
     Float32Array.from({ length: size }, (_, index) => first + step + index);
   return {
     state: {
-      version: 1,
+      version: 2,
       progress: {
         ...initialProgress,
         step,
-        cursor: { version: 1, dataset: 'f', seed: 1, position: step * 4 },
+        cursor: cursorOf(step * 4),
       },
       metricsBytes: step * 10,
       run: {
         settings: { mode: 'mlm', lr: 0.1, 'exclude-special': false },
         settingsHash: 'h',
         model: { hiddenSize: 2 },
-        dataset: { fingerprint: 'f', maxSeqLen: 4, vocabSize: 5, tokenizerSha256: 't' },
+        data: {
+          maxSeqLen: 4,
+          vocabSize: 5,
+          tokenizerSha256: 't',
+          datasets: [{ reference: 'data', fingerprint: 'f', weight: 1 }],
+        },
         backend: 'wasm',
         versions: { node: '20' },
       },
@@ -162,8 +168,18 @@ describe('findCheckpoint', () => {
   });
 
   it.each([
-    ['its state', '"version":1,"progress"', '"version":2,"progress"', /has version 2, .* reads version 1/],
-    ['its cursor', '"cursor":{"version":1', '"cursor":{"version":3', /has version 3, .* reads version 1/],
+    [
+      'its state',
+      '"version":2,"progress"',
+      '"version":3,"progress"',
+      /has version 3, .* reads versions 1 and 2/,
+    ],
+    [
+      'its cursor',
+      '"cursor":{"version":2',
+      '"cursor":{"version":3',
+      /has version 3, .* reads versions 1 and 2/,
+    ],
   ])('refuses another version of %s, and does not take it for damage', async (_, from, to, message) => {
     const folder = await temporaryFolder();
     await writeCheckpoint(folder, contentAt(1));
@@ -176,6 +192,36 @@ describe('findCheckpoint', () => {
     await expect(refusal).rejects.toMatchObject({ code: 'mismatch' });
     await expect(refusal).rejects.toThrow(message);
     expect(await listCheckpoints(folder)).toEqual([2, 1]);
+  });
+
+  it('reads version 1 on, which knew a single dataset', async () => {
+    const folder = await temporaryFolder();
+    const { state, ...content } = contentAt(3);
+    const { data, ...run } = state.run;
+    const { datasets, ...facts } = data;
+    expect(datasets).toHaveLength(1);
+    const old = {
+      ...state,
+      version: 1,
+      progress: { ...state.progress, cursor: { version: 1, dataset: 'f', seed: 42, position: 12 } },
+      run: {
+        ...run,
+        settings: { ...run.settings, data: 'cache/datasets/a' },
+        dataset: { fingerprint: 'f', ...facts },
+      },
+    };
+    await writeCheckpoint(folder, { ...content, state: old as unknown as CheckpointContent['state'] });
+    const { checkpoint, damaged } = await findCheckpoint(folder);
+    expect(damaged).toEqual([]);
+    expect(checkpoint?.state).toEqual({
+      ...state,
+      progress: { ...state.progress, cursor: cursorOf(12, 'f') },
+      run: {
+        ...run,
+        settings: { ...run.settings, data: 'cache/datasets/a' },
+        data: { ...facts, datasets: [{ reference: 'cache/datasets/a', fingerprint: 'f', weight: 1 }] },
+      },
+    });
   });
 
   it('does not begin anew by itself when all are damaged', async () => {

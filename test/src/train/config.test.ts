@@ -8,7 +8,7 @@ const fileOf = (settings: unknown) => () => JSON.stringify(settings);
 describe('resolveConfig', () => {
   it('without anything is TACO-small as the original trains it, on what prepare-data makes', () => {
     expect(resolveConfig({ flags: {} })).toEqual({
-      data: 'cache/datasets/wiki-books-256',
+      data: ['cache/datasets/wiki-books-256'],
       out: 'runs/taco-small',
       mode: 'taco',
       model: 'small',
@@ -67,6 +67,22 @@ describe('resolveConfig', () => {
     expect(settingsHash(again)).toBe(settingsHash(config));
   });
 
+  it('takes one dataset or a list of them, from flags and from a file', () => {
+    const data = ['3:cache/datasets/wiki', '1:cache/datasets/books'];
+    expect(resolveConfig({ flags: { data } }).data).toEqual(data);
+    expect(resolveConfig({ flags: { data: ['a'] } }).data).toEqual(['a']);
+    const config = resolveConfig({ config: 'f', readText: fileOf({ data }), flags: {} });
+    expect(config.data).toEqual(data);
+    expect(toRecipeFile(config).data).toEqual(data);
+    const single = resolveConfig({ config: 'f', readText: fileOf({ data: 'a' }), flags: {} });
+    expect(single.data).toEqual(['a']);
+    expect(toRecipeFile(single).data).toBe('a');
+    for (const one of [config, single]) {
+      const readText = fileOf(toRecipeFile(one));
+      expect(resolveConfig({ config: 'f', readText, flags: {} })).toEqual(one);
+    }
+  });
+
   it('lets a model by name replace a configuration file of a lower layer', () => {
     const readText = fileOf({ 'bert-config': 'odd.json' });
     expect(resolveConfig({ config: 'f', readText, flags: {} })).toMatchObject({
@@ -96,6 +112,10 @@ describe('resolveConfig', () => {
     [{ 'window-rule': 'centered', 'pos-window': 4 }, '--pos-window is 4, expected an odd number'],
     [{ mode: 'mlm', tau: 0.1 }, '--tau has no effect with --mode mlm'],
     [{ model: 'tiny', 'bert-config': 'x.json' }, '--model and --bert-config are both given'],
+    [{ data: [] }, '--data is [], expected a folder, or a list of folders with weights'],
+    [{ data: 3 }, '--data is 3, expected a folder, or a list of folders with weights'],
+    [{ data: ['3:a', 'b'] }, '--data b has no weight but others have'],
+    [{ data: ['0:a'] }, '--data 0:a has weight 0, expected a number above 0'],
     [{ steps: 5 }, 'the command line has the unknown setting "steps"'],
   ])('refuses %j in one line', (flags, message) => {
     let thrown: unknown;

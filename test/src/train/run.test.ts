@@ -146,7 +146,6 @@ describe('going on', () => {
     const before = await readRun(flags.out);
     for (const [change, message] of [
       [{ tau: 0.5 }, 'was trained with --tau 0.07, now it is 0.5'],
-      [{ 'batch-size': 2 }, 'was trained with --batch-size 4, now it is 2'],
       [{ seed: 1 }, 'was trained with --seed 42, now it is 1'],
       [{ mode: 'mlm', 'neg-k': undefined }, 'was trained with --mode taco, now it is mlm'],
     ] as const) {
@@ -157,13 +156,27 @@ describe('going on', () => {
     expect(await readRun(flags.out)).toEqual(before);
   });
 
+  it('goes on with the very next row when batches become smaller, and says so', async () => {
+    const { folder, files: data } = await files();
+    const flags = { ...smallRun(data, join(folder, 'run')), 'max-steps': 3 };
+    await run(flags);
+    const change = { 'batch-size': 2, 'grad-accum': 3, 'max-steps': 5 };
+    const { notes, outcome } = await run({ ...flags, ...change });
+    expect(notes).toEqual([
+      '--batch-size was 4, from step 3 on it is 2',
+      '--grad-accum was 2, from step 3 on it is 3',
+      '--max-steps was 3, from step 3 on it is 5',
+    ]);
+    expect(outcome.progress.cursor?.position).toBe(3 * 4 * 2 + 2 * 2 * 3);
+  });
+
   it('refuses another dataset and another model', async () => {
     const { folder, files: data } = await files();
     const other = await writeTrainingFiles(join(folder, 'other'), { seed: 7 });
     const flags = { ...smallRun(data, join(folder, 'run')), 'max-steps': 3 };
     await run(flags);
     await expect(run({ ...flags, data: other.data })).rejects.toThrow(
-      /a dataset of fingerprint \w+, now it is/,
+      /was trained with the data \S+ \(\w{12}\), now it is \S+ \(\w{12}\);/,
     );
     await expect(run({ ...flags, 'bert-config': undefined, model: 'tiny' })).rejects.toThrow(
       'was trained with a model of hiddenSize 32, now it is 128',
@@ -223,6 +236,64 @@ describe('going on', () => {
   });
 });
 
+describe('several datasets', () => {
+  it('interrupted, under other weights and continued, end with the same bits as when not interrupted', async () => {
+    const { data, flags } = await mixedRun();
+    const weights = (a: number, b: number): string[] => [`${a}:${data[0]}`, `${b}:${data[1]}`];
+    const straight = { ...flags('straight'), 'max-steps': 12, data: weights(3, 1) };
+    const stopped = { ...flags('stopped'), 'max-steps': 12, data: weights(3, 1) };
+    for (const one of [straight, stopped]) await run(one, { stopAfter: 5 });
+    const changed = await run({ ...straight, data: weights(1, 3) });
+    expect(changed.notes).toEqual([
+      `--data was 3:${data[0]} 1:${data[1]}, from step 5 on it is 1:${data[0]} 3:${data[1]}`,
+    ]);
+    expect((await run({ ...stopped, data: weights(1, 3) }, { stopAfter: 8 })).notes).toHaveLength(1);
+    expect((await run({ ...stopped, data: weights(2, 6) })).notes).toEqual([]);
+    const result = await readRun(stopped.out);
+    expect(result).toEqual(await readRun(straight.out));
+    const rows = result.progress.cursor!.datasets.map(({ position }) => position);
+    // 5 updates of 8 rows by 3 : 1, 7 by 1 : 3.
+    expect(rows.toSorted((a, b) => a - b)).toEqual([44, 52]);
+  });
+
+  it('are evaluated together', async () => {
+    const { data, flags } = await mixedRun();
+    const { events } = await run({ ...flags('run'), data, 'max-steps': 1, 'eval-steps': 1, 'eval-rows': 0 });
+    const evaluation = events.find((event) => event.kind === 'evaluation')?.evaluation;
+    expect(evaluation?.numRows).toBe(12 + 5);
+  });
+
+  it('neither join nor leave a run: refused by name', async () => {
+    const { data, flags } = await mixedRun();
+    const both = { ...flags('both'), data, 'max-steps': 1 };
+    await run(both);
+    for (const [index, own] of data.entries()) {
+      const alone = { ...flags(`alone-${index}`), data: own, 'max-steps': 1 };
+      await run(alone);
+      for (const changed of [
+        { ...both, data: own },
+        { ...alone, data },
+      ]) {
+        const refused = run(changed);
+        await expect(refused).rejects.toMatchObject({ code: 'mismatch' });
+        await expect(refused).rejects.toThrow(`${data[0]} (`);
+        await expect(refused).rejects.toThrow(`${data[1]} (`);
+      }
+    }
+    expect((await run({ ...both, data: [data[1], data[0]] })).outcome.status).toBe('already-finished');
+  });
+
+  async function mixedRun() {
+    const folder = await temporaryFolder();
+    const first = await writeTrainingFiles(join(folder, 'first'));
+    const second = await writeTrainingFiles(join(folder, 'second'), { seed: 7, train: [9], validation: [5] });
+    return {
+      data: [first.data, second.data] as const,
+      flags: (out: string) => ({ ...smallRun(first, join(folder, out)), data: undefined, 'warmup-steps': 0 }),
+    };
+  }
+});
+
 describe('planning', () => {
   it.each([
     [{ precision: 'bf16' }, '--precision bf16 is not available'],
@@ -232,6 +303,17 @@ describe('planning', () => {
     const { folder, files: data } = await files();
     const flags = { ...smallRun(data, join(folder, 'run')), ...change };
     await expect(planRun(resolveConfig({ flags }))).rejects.toThrow(message);
+  });
+
+  it('warns of a micro-batch that takes more rows than a dataset has', async () => {
+    const { folder, files: data } = await files();
+    const flags = { ...smallRun(data, join(folder, 'run')), 'batch-size': 41 };
+    const { notes } = await planRun(resolveConfig({ flags }));
+    expect(notes).toEqual([
+      `a micro-batch takes 41 rows of ${data.data}, which has 40 for training: rows come several times in one batch; prepare more text, or use a smaller --batch-size`,
+    ]);
+    const enough = await planRun(resolveConfig({ flags: { ...flags, 'batch-size': 40 } }));
+    expect(enough.notes).toEqual([]);
   });
 
   it('refuses rows that are too long for the model and a tokenizer that was changed', async () => {
