@@ -29,9 +29,6 @@ const cursorSchema = z
   })
   .refine(({ datasets }) => isPossible(datasets), { path: ['datasets', 'lag'], error: 'cannot be' });
 
-/** Version 1 knew a single dataset; its rows, masks and pairs are those of today. */
-const firstSchema = z.strictObject({ version: z.literal(1), dataset: name, seed: count, position: count });
-
 function sumOf(datasets: readonly DatasetCursor[], key: 'position' | 'weight' | 'lag'): number {
   return datasets.reduce((sum, dataset) => sum + dataset[key], 0);
 }
@@ -46,19 +43,18 @@ function mismatch(message: string): TacoError {
 }
 
 /**
- * A cursor from a checkpoint's JSON. Version 1 is read on: one dataset at its position.
+ * A cursor from a checkpoint's JSON.
  * @throws TacoError `mismatch` for another version, `corrupt` for anything that is not a cursor
  */
 export function parseBatchCursor(value: unknown): BatchCursor {
   const version =
     typeof value === 'object' && value !== null && 'version' in value ? value.version : undefined;
-  if (typeof version === 'number' && version !== VERSION && version !== 1) {
+  if (typeof version === 'number' && version !== VERSION) {
     throw mismatch(
-      `the checkpoint's place in the data has version ${version}, this program reads versions 1 and ${VERSION}; start anew, or go on with the version that wrote it`,
+      `the checkpoint's place in the data has version ${version}, this program reads version ${VERSION}; start anew, or go on with the version that wrote it`,
     );
   }
-  const parsed =
-    version === 1 ? firstSchema.transform(upgrade).safeParse(value) : cursorSchema.safeParse(value);
+  const parsed = cursorSchema.safeParse(value);
   if (!parsed.success) {
     const issue = parsed.error.issues[0];
     throw new TacoError(
@@ -67,11 +63,6 @@ export function parseBatchCursor(value: unknown): BatchCursor {
     );
   }
   return parsed.data;
-}
-
-function upgrade({ dataset, seed, position }: z.infer<typeof firstSchema>): BatchCursor {
-  const only = { fingerprint: dataset, weight: 1, position, lag: 0 };
-  return { version: VERSION, seed, position, datasets: [only] };
 }
 
 /**

@@ -75,38 +75,20 @@ const checkpointStateSchema = z
 
 export type CheckpointState = z.infer<typeof checkpointStateSchema>;
 
-/** Version 1 knew a single dataset, and is otherwise the same. */
-const firstStateSchema = z.looseObject({
-  run: z.looseObject({
-    settings: z.looseObject({ data: z.string() }),
-    dataset: z.looseObject({ fingerprint: z.string() }),
-  }),
-});
-
-/** What the schema of today takes, from a state of version 1; anything else as it is. */
-function upgraded(value: unknown): unknown {
-  const first = firstStateSchema.safeParse(value);
-  if (!first.success) return value;
-  const { dataset, ...run } = first.data.run;
-  const { fingerprint, ...facts } = dataset;
-  const datasets = [{ reference: run.settings.data, fingerprint, weight: 1 }];
-  return { ...first.data, version: VERSION, run: { ...run, data: { ...facts, datasets } } };
-}
-
 /**
- * The state of a checkpoint from its JSON. Version 1 is read on.
+ * The state of a checkpoint from its JSON.
  * @throws TacoError `mismatch` for another version of it or of its cursor, `corrupt` for anything else
  */
 export function parseCheckpointState(value: unknown, folder: string): CheckpointState {
   const version =
     typeof value === 'object' && value !== null && 'version' in value ? value.version : undefined;
-  if (typeof version === 'number' && version !== VERSION && version !== 1) {
+  if (typeof version === 'number' && version !== VERSION) {
     throw new TacoError(
-      `${folder} has version ${version}, this program reads versions 1 and ${VERSION}; go on with the version that wrote it, or begin anew with --no-resume`,
+      `${folder} has version ${version}, this program reads version ${VERSION}; go on with the version that wrote it, or begin anew with --no-resume`,
       { code: 'mismatch', stage: 'checkpoint', path: folder },
     );
   }
-  const state = checkpointStateSchema.safeParse(version === 1 ? upgraded(value) : value);
+  const state = checkpointStateSchema.safeParse(value);
   if (state.success) return state.data;
   throw new TacoError(`${folder} is damaged: its state has not the form that was expected`, {
     code: 'corrupt',

@@ -37,19 +37,12 @@ describe('batch cursors', () => {
     expect(parseBatchCursor(JSON.parse(JSON.stringify(mixed)))).toEqual(mixed);
   });
 
-  it('of version 1 are read on: one dataset at its position', () => {
-    expect(parseBatchCursor({ version: 1, dataset: a, seed: 42, position: 12 })).toEqual(cursorOf(12, a));
-  });
-
   it.each([
     [null],
     ['text'],
     [{}],
-    [{ version: 1, dataset: 'a', seed: 1 }],
-    [{ version: 1, dataset: 'a', seed: 1, position: -1 }],
-    [{ version: 1, dataset: 'a', seed: 1, position: 1.5 }],
-    [{ version: 1, dataset: 'a', seed: 1, position: 1, more: 1 }],
     [{ ...mixed, seed: -1 }],
+    [{ ...mixed, position: 1.5 }],
     [{ ...mixed, datasets: [] }],
     [{ ...mixed, position: 6 }],
     [{ ...mixed, more: 1 }],
@@ -109,8 +102,8 @@ describe('goOnAt', () => {
     [
       'another version',
       expected,
-      { ...mixed, version: 3 } as unknown as BatchCursor,
-      [/version 3,/, /versions 1 and 2;/],
+      { ...mixed, version: 1 } as unknown as BatchCursor,
+      [/version 1,/, /version 2;/],
     ],
   ])('refuses %s, both values named', (_name, run, cursor, patterns) => {
     for (const pattern of patterns) expect(() => goOnAt(cursor, run)).toThrow(pattern);

@@ -244,26 +244,11 @@ describe('other weights', () => {
   });
 });
 
-describe('a state of version 1', () => {
-  it('restores the tail of its dataset', async () => {
-    const [a] = made.folders as [string];
-    const single = { ...mixed, data: [a] };
-    const whole = await takeBatches(single, 12);
-    const old = { version: 1, dataset: made.fingerprints[0], seed: 42, position: 20 };
-    const cursor = old as unknown as BatchCursor;
-    expect(await takeBatches({ ...single, cursor }, 7)).toEqual(whole.slice(5));
-  });
-});
-
 describe('a state of something else', () => {
   it.each([
     ['dataset', () => cursorOf(8, 'f'.repeat(64)), /on dataset f{12}, this run has [0-9a-f]{12} \(.*\/a\)/],
     ['seed', () => cursorOf(8, made.fingerprints[0], 43), /seed 43.*seed 42/],
-    [
-      'version',
-      () => ({ ...cursorOf(8), version: 3 }) as unknown as BatchCursor,
-      /version 3.*versions 1 and 2/,
-    ],
+    ['version', () => ({ ...cursorOf(8), version: 1 }) as unknown as BatchCursor, /version 1.*version 2/],
   ])(
     'is refused: another %s, both values named, from whatever thread',
     async (_name, makeCursor, pattern) => {

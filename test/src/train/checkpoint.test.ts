@@ -168,18 +168,8 @@ describe('findCheckpoint', () => {
   });
 
   it.each([
-    [
-      'its state',
-      '"version":2,"progress"',
-      '"version":3,"progress"',
-      /has version 3, .* reads versions 1 and 2/,
-    ],
-    [
-      'its cursor',
-      '"cursor":{"version":2',
-      '"cursor":{"version":3',
-      /has version 3, .* reads versions 1 and 2/,
-    ],
+    ['its state', '"version":2,"progress"', '"version":1,"progress"', /has version 1, .* reads version 2/],
+    ['its cursor', '"cursor":{"version":2', '"cursor":{"version":1', /has version 1, .* reads version 2/],
   ])('refuses another version of %s, and does not take it for damage', async (_, from, to, message) => {
     const folder = await temporaryFolder();
     await writeCheckpoint(folder, contentAt(1));
@@ -192,36 +182,6 @@ describe('findCheckpoint', () => {
     await expect(refusal).rejects.toMatchObject({ code: 'mismatch' });
     await expect(refusal).rejects.toThrow(message);
     expect(await listCheckpoints(folder)).toEqual([2, 1]);
-  });
-
-  it('reads version 1 on, which knew a single dataset', async () => {
-    const folder = await temporaryFolder();
-    const { state, ...content } = contentAt(3);
-    const { data, ...run } = state.run;
-    const { datasets, ...facts } = data;
-    expect(datasets).toHaveLength(1);
-    const old = {
-      ...state,
-      version: 1,
-      progress: { ...state.progress, cursor: { version: 1, dataset: 'f', seed: 42, position: 12 } },
-      run: {
-        ...run,
-        settings: { ...run.settings, data: 'cache/datasets/a' },
-        dataset: { fingerprint: 'f', ...facts },
-      },
-    };
-    await writeCheckpoint(folder, { ...content, state: old as unknown as CheckpointContent['state'] });
-    const { checkpoint, damaged } = await findCheckpoint(folder);
-    expect(damaged).toEqual([]);
-    expect(checkpoint?.state).toEqual({
-      ...state,
-      progress: { ...state.progress, cursor: cursorOf(12, 'f') },
-      run: {
-        ...run,
-        settings: { ...run.settings, data: 'cache/datasets/a' },
-        data: { ...facts, datasets: [{ reference: 'cache/datasets/a', fingerprint: 'f', weight: 1 }] },
-      },
-    });
   });
 
   it('does not begin anew by itself when all are damaged', async () => {
