@@ -26,8 +26,10 @@ export async function resolveLocal(spec: FileSpec, context: SourceContext): Prom
   const folder = resolve(context.workingFolder ?? '.');
   const paths = await findFiles(spec, folder);
   const formats = paths.map((path) => formatOf(path, spec.selector));
-  const files = await Promise.all(paths.map((path) => describe(path, resolve(folder, path))));
   const absolute = paths.map((path) => resolve(folder, path));
+  // Before the digests: what changes from here on is noticed when it is read.
+  const states = await Promise.all(absolute.map(stateOf));
+  const files = await Promise.all(paths.map((path, index) => describe(path, absolute[index]!)));
   const totalBytes = files.reduce((sum, file) => sum + file.sizeBytes, 0);
   const column = spec.selector ?? (formats.some(({ kind }) => kind === 'lines') ? 'lines' : DEFAULT_COLUMN);
   const end = { cursor: { file: files.length, group: 0, row: 0 }, totalBytes };
@@ -41,7 +43,7 @@ export async function resolveLocal(spec: FileSpec, context: SourceContext): Prom
       files,
     },
     totalBytes,
-    read: (from) => chunkDocuments(readFiles(absolute, formats, files, from), end),
+    read: (from) => chunkDocuments(readFiles(absolute, formats, { files, states }, from), end),
   };
 }
 
@@ -84,6 +86,25 @@ async function describe(path: string, absolute: string): Promise<SourceFile> {
   }
 }
 
+/** Changes whenever the file is written to or replaced. @throws TacoError `not-found` or `disk` */
+async function stateOf(path: string): Promise<string> {
+  try {
+    const { ino, size, mtimeNs } = await stat(path, { bigint: true });
+    return [ino, size, mtimeNs].join(' ');
+  } catch (error) {
+    throw localError(path, error);
+  }
+}
+
+/** @throws TacoError `mismatch`: rows of two contents in one dataset would be of neither */
+async function requireState(path: string, state: string): Promise<void> {
+  if ((await stateOf(path)) === state) return;
+  throw new TacoError(
+    `${path} was changed while it was being read; put it back and run the same command again, or prepare the new one in another folder`,
+    { code: 'mismatch', stage: 'source', path },
+  );
+}
+
 /** A wrong column or field is told before hours of work, not at the first read. */
 async function checkColumn(format: LocalFormat, path: string): Promise<void> {
   if (format.kind === 'jsonl') {
@@ -104,7 +125,7 @@ async function checkColumn(format: LocalFormat, path: string): Promise<void> {
 async function* readFiles(
   paths: readonly string[],
   formats: readonly LocalFormat[],
-  files: readonly SourceFile[],
+  { files, states }: { readonly files: readonly SourceFile[]; readonly states: readonly string[] },
   from: SourceCursor,
 ): AsyncGenerator<DocumentBatch> {
   let bytesBefore = 0;
@@ -112,7 +133,11 @@ async function* readFiles(
     const { sizeBytes } = files[index]!;
     if (index >= from.file) {
       const cursor = index === from.file ? from : { file: index, group: 0, row: 0 };
-      yield* readOne(path, formats[index]!, cursor, { bytesBefore, sizeBytes });
+      for await (const batch of readOne(path, formats[index]!, cursor, { bytesBefore, sizeBytes })) {
+        await requireState(path, states[index]!);
+        yield batch;
+      }
+      await requireState(path, states[index]!);
     }
     bytesBefore += sizeBytes;
   }
