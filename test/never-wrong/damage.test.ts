@@ -10,6 +10,7 @@ import { filesBelow, hashesBelow } from '../support/folders.ts';
 import {
   failureOf,
   mixedConfig,
+  openVerified,
   prepareToEnd,
   prepareUntil,
   rowsIn,
@@ -85,10 +86,7 @@ describe('one flipped bit', () => {
     let flips = 0;
     for (const { flipped } of flipsOf(content, 37)) {
       await writeFile(path, flipped);
-      expectOneLine(
-        await openDataset(config.out, { verify: 'hashes' }).catch((error: unknown) => error),
-        path,
-      );
+      expectOneLine(await openVerified(config.out).catch((error: unknown) => error), path);
       flips += 1;
     }
     expect(flips).toBeGreaterThan(100);

@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { lastValueFrom, tap, toArray } from 'rxjs';
 import { createPrepareConfig, type PrepareConfig, type PrepareInput } from '../../pipeline/config.ts';
 import { type PrepareEvent, type PrepareOptions, prepare } from '../../pipeline/prepare.ts';
-import { openDataset } from '../../pipeline/shards/dataset.ts';
+import { type Dataset, openDataset } from '../../pipeline/shards/dataset.ts';
 import type { Split } from '../../pipeline/shards/manifest.ts';
 import { loadTokenizer } from '../../pipeline/text/load-tokenizer.ts';
 import { createTokenizer, type Tokenizer } from '../../pipeline/text/wordpiece.ts';
@@ -66,9 +66,14 @@ export function mixedConfig(folder: string, input: PrepareInput = {}): PrepareCo
   });
 }
 
+/** A dataset whose files' hashes have been compared with the manifest. */
+export function openVerified(folder: string): Promise<Dataset> {
+  return openDataset(folder, { verify: 'hashes' });
+}
+
 /** All rows of a split in the order of the shards, whose hashes are compared with the manifest. */
 export async function rowsIn(folder: string, split: Split): Promise<number[][]> {
-  const dataset = await openDataset(folder, { verify: 'hashes' });
+  const dataset = await openVerified(folder);
   const { maxSeqLen } = dataset;
   const rows: number[][] = [];
   for (let group = 0; group < dataset.numGroups(split); group += 1) {
