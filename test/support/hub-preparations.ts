@@ -17,10 +17,10 @@ export interface HubWorkplace {
   /** Every wait so far. */
   readonly notices: readonly WaitNotice[];
   /** Into a folder of that name. */
-  config(out: string, input?: PrepareInput): PrepareConfig;
+  readonly config: (out: string, input?: PrepareInput) => PrepareConfig;
   /** A new one for each run, as a process has it. */
-  context(more?: Partial<SourceContext>): PrepareOptions;
-  close(): Promise<void>;
+  readonly context: (more?: Partial<SourceContext>) => PrepareOptions;
+  readonly close: () => Promise<void>;
 }
 
 /** The articles of `hub-datasets.ts` and a vocabulary of letters; `close` it at the end of the test. */
