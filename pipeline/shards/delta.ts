@@ -38,9 +38,11 @@ export function encodeDelta(values: Int32Array, out: Uint8Array<ArrayBuffer>): U
     at = writeZigZag(out, at, least);
     const widths = at;
     at += NUM_MINIBLOCKS;
+    // Parts without a value have width 0 and no bytes.
+    out.fill(0, widths, at);
     for (let part = 0; part < NUM_MINIBLOCKS; part += 1) {
       const first = part * MINIBLOCK_VALUES;
-      if (first >= count) break; // parts without a value have width 0 and no bytes
+      if (first >= count) break;
       const width = widthOf(rests, first);
       out[widths + part] = width;
       at = packBits(rests, first, width, out, at);

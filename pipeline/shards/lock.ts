@@ -70,7 +70,7 @@ export async function lockFolder(folder: string): Promise<FolderLock> {
 async function sweep(folder: string): Promise<void> {
   for (const name of await readdir(folder)) {
     const path = join(folder, name);
-    if (name.startsWith(`${lockFile}-`) && (await isSilent(path))) await rm(path, { force: true });
+    if (name.startsWith(`${lockFile}-`) && (await isAbandoned(path))) await rm(path, { force: true });
   }
 }
 
@@ -104,7 +104,7 @@ async function takeAway(path: string, candidate: string): Promise<void> {
   if (await isAlive(path, found)) throw lockedBy(path, found);
   const broom = `${path}-removal`;
   if (!(await linkOnce(candidate, broom))) {
-    if (await isSilent(broom)) await rm(broom, { force: true });
+    if (await isAbandoned(broom)) await rm(broom, { force: true });
     await delay(RETRY_MS);
     return;
   }
@@ -143,6 +143,12 @@ async function isAlive(path: string, holder: Holder): Promise<boolean> {
     if (systemCodeOf(error) === 'ESRCH') return false;
   }
   return holder.processStart === (await processStartOf(holder.pid));
+}
+
+/** Whether the process that wrote a lock or a candidate for one is dead. */
+async function isAbandoned(path: string): Promise<boolean> {
+  const holder = await readHolder(path);
+  return holder !== undefined && !(await isAlive(path, holder));
 }
 
 async function isSilent(path: string): Promise<boolean> {

@@ -40,10 +40,10 @@ export function cachedPath(
   return full;
 }
 
-/** Whether a file is there in full. */
-export async function isCached(path: string, sizeBytes: number): Promise<boolean> {
-  const status = await stat(path).catch(() => undefined);
-  return status?.isFile() === true && status.size === sizeBytes;
+/** Whether a file is there, and still what the Hub listed: a disk may have altered it since. */
+export async function isCached(path: string, file: SourceFile): Promise<boolean> {
+  const damage = await damageOf(path, file).catch(() => 'missing or unreadable');
+  return damage === undefined;
 }
 
 /**
@@ -60,7 +60,7 @@ export function openCachedFile(
   const path = cachedPath(context.cacheFolder, repository, commit, file.path);
   let local: Promise<ByteFile> | undefined;
   const opened = async (): Promise<ByteFile> => {
-    if (!(await isCached(path, file.sizeBytes))) {
+    if (!(await isCached(path, file))) {
       await turns(() => download(hub.openFile(repository, commit, file), file, path, context));
     }
     return openLocalFile(path);
@@ -78,7 +78,7 @@ export function openCachedFile(
   };
 }
 
-/** A small file of a repository, kept when a cache folder is given. */
+/** A small file of a repository, kept with its sha256 beside it when a cache folder is given. */
 export async function readCachedFile(
   hub: Hub,
   repository: HubRepository,
@@ -89,11 +89,14 @@ export async function readCachedFile(
   if (cacheFolder === undefined) return hub.readFile(repository, commit, path);
   const kept = cachedPath(cacheFolder, repository, commit, path);
   const found = await readFile(kept).catch(() => undefined);
-  if (found !== undefined) return found;
+  const sha256 = await readFile(`${kept}.sha256`, 'utf8').catch(() => undefined);
+  if (found !== undefined && createHash('sha256').update(found).digest('hex') === sha256?.trim())
+    return found;
   const bytes = await hub.readFile(repository, commit, path);
   if (bytes !== null) {
     await ensureFolder(dirname(kept));
-    await writeFileAtomic(kept, bytes);
+    const written = await writeFileAtomic(kept, bytes);
+    await writeFileAtomic(`${kept}.sha256`, `${written.sha256}\n`);
   }
   return bytes;
 }
@@ -109,7 +112,7 @@ async function download(
   const lock = await waitForLock(folder, context);
   try {
     // Another process may have brought it meanwhile.
-    if (await isCached(path, file.sizeBytes)) return;
+    if (await isCached(path, file)) return;
     const partial = `${path}.partial`;
     await append(remote, partial, file.sizeBytes);
     await verify(partial, file, remote.name);
@@ -159,27 +162,32 @@ async function append(remote: ByteFile, partial: string, sizeBytes: number): Pro
   }
 }
 
-/** The Hub names large files by their sha256 and small ones by git's blob id. */
-async function verify(partial: string, { digest, sizeBytes }: SourceFile, name: string): Promise<void> {
-  const { size } = await stat(partial);
-  let problem = size === sizeBytes ? undefined : `${size} bytes instead of ${sizeBytes}`;
-  if (problem === undefined && /^[0-9a-f]{64}$/.test(digest)) {
-    const found = await hashOf(partial, createHash('sha256'));
-    if (found !== digest) problem = `sha256 ${found} instead of ${digest}`;
-  } else if (problem === undefined && /^[0-9a-f]{40}$/.test(digest)) {
-    const found = await hashOf(partial, createHash('sha1').update(`blob ${size}\0`));
-    if (found !== digest) problem = `git id ${found} instead of ${digest}`;
-  }
-  if (problem === undefined) return;
+async function verify(partial: string, file: SourceFile, name: string): Promise<void> {
+  const damage = await damageOf(partial, file);
+  if (damage === undefined) return;
   await rm(partial, { force: true });
   throw new TacoError(
-    `the download of ${name} is damaged (${problem}); it was removed, run the command again`,
+    `the download of ${name} is damaged (${damage}); it was removed, run the command again`,
     {
       code: 'corrupt',
       stage: 'source',
       path: partial,
     },
   );
+}
+
+/** The Hub names large files by their sha256 and small ones by git's blob id. @returns what differs, in words */
+async function damageOf(path: string, { digest, sizeBytes }: SourceFile): Promise<string | undefined> {
+  const { size } = await stat(path);
+  if (size !== sizeBytes) return `${size} bytes instead of ${sizeBytes}`;
+  if (/^[0-9a-f]{64}$/.test(digest)) {
+    const found = await hashOf(path, createHash('sha256'));
+    if (found !== digest) return `sha256 ${found} instead of ${digest}`;
+  } else if (/^[0-9a-f]{40}$/.test(digest)) {
+    const found = await hashOf(path, createHash('sha1').update(`blob ${size}\0`));
+    if (found !== digest) return `git id ${found} instead of ${digest}`;
+  }
+  return undefined;
 }
 
 async function hashOf(path: string, hash: ReturnType<typeof createHash>): Promise<string> {

@@ -85,7 +85,7 @@ async function peek(
   const file = files[0]!;
   if (cacheFolder !== undefined) {
     const path = cachedPath(cacheFolder, repository, commit, file.path);
-    if (await isCached(path, file.sizeBytes)) return openLocalFile(path);
+    if (await isCached(path, file)) return openLocalFile(path);
   }
   return hub.openFile(repository, commit, file);
 }

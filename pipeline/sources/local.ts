@@ -5,14 +5,12 @@ import { resolve } from 'node:path';
 import { pipeline } from 'node:stream/promises';
 import { glob } from 'tinyglobby';
 import { TacoError } from '../errors.ts';
-import type { SourceCursor } from '../types.ts';
 import { localError, openLocalFile } from './byte-file.ts';
-import { chunkDocuments, type DocumentBatch } from './chunker.ts';
-import { isBlank, textOfJsonLine } from './json-lines.ts';
-import { type LineBatch, readLines, readWhole } from './lines.ts';
 import { formatOf, hasKnownExtension, type LocalFormat } from './local-format.ts';
-import { openParquet, readParquetFiles } from './parquet.ts';
-import { START, type Source, type SourceChunk, type SourceContext, type SourceFile } from './source.ts';
+import { readJsonLines, readLocalFiles } from './local-read.ts';
+import { stateOf } from './local-state.ts';
+import { openParquet } from './parquet.ts';
+import { START, type Source, type SourceContext, type SourceFile } from './source.ts';
 import { DEFAULT_COLUMN, type FileSpec } from './spec.ts';
 
 /** Files up to this size are pinned by their content, larger ones by size and time of change. */
@@ -26,8 +24,10 @@ export async function resolveLocal(spec: FileSpec, context: SourceContext): Prom
   const folder = resolve(context.workingFolder ?? '.');
   const paths = await findFiles(spec, folder);
   const formats = paths.map((path) => formatOf(path, spec.selector));
-  const files = await Promise.all(paths.map((path) => describe(path, resolve(folder, path))));
   const absolute = paths.map((path) => resolve(folder, path));
+  // Before the digests: what changes from here on is noticed when it is read.
+  const states = await Promise.all(absolute.map(stateOf));
+  const files = await Promise.all(paths.map((path, index) => describe(path, absolute[index]!)));
   const totalBytes = files.reduce((sum, file) => sum + file.sizeBytes, 0);
   const column = spec.selector ?? (formats.some(({ kind }) => kind === 'lines') ? 'lines' : DEFAULT_COLUMN);
   const sizesBytes = files.map((file) => file.sizeBytes);
@@ -41,7 +41,7 @@ export async function resolveLocal(spec: FileSpec, context: SourceContext): Prom
       files,
     },
     totalBytes,
-    read: (from) => readFiles({ paths: absolute, formats, sizesBytes }, from),
+    read: (from) => readLocalFiles({ paths: absolute, formats, sizesBytes, states }, from),
   };
 }
 
@@ -98,139 +98,5 @@ async function checkColumn(format: LocalFormat, path: string): Promise<void> {
     await openParquet(file, format.column);
   } finally {
     await file.close();
-  }
-}
-
-/** Consecutive files of one kind, read together: chunks of lines reach across files. */
-interface FileRun {
-  readonly isParquet: boolean;
-  readonly start: number;
-  readonly end: number;
-}
-
-function runsOf(formats: readonly LocalFormat[]): readonly FileRun[] {
-  const runs: FileRun[] = [];
-  for (const [index, { kind }] of formats.entries()) {
-    const isParquet = kind === 'parquet';
-    const last = runs.at(-1);
-    if (last?.isParquet === isParquet) runs[runs.length - 1] = { ...last, end: index + 1 };
-    else runs.push({ isParquet, start: index, end: index + 1 });
-  }
-  return runs;
-}
-
-type TextFormat = Exclude<LocalFormat, { kind: 'parquet' }>;
-
-interface LocalFiles {
-  /** Absolute. */
-  readonly paths: readonly string[];
-  readonly formats: readonly LocalFormat[];
-  readonly sizesBytes: readonly number[];
-}
-
-async function* readFiles(files: LocalFiles, from: SourceCursor): AsyncGenerator<SourceChunk> {
-  const { paths, formats, sizesBytes } = files;
-  for (const { isParquet, start, end } of runsOf(formats)) {
-    if (end <= from.file) continue;
-    const cursor = from.file >= start ? from : { file: start, group: 0, row: 0 };
-    if (isParquet) {
-      yield* readParquetFiles(
-        {
-          sizesBytes: sizesBytes.slice(0, end),
-          open: async (index) => openParquet(await openLocalFile(paths[index]!), columnOf(formats[index]!)),
-        },
-        cursor,
-      );
-    } else {
-      const totalBytes = sizesBytes.slice(0, end).reduce((sum, size) => sum + size, 0);
-      yield* chunkDocuments(readTexts(files, cursor, end), {
-        cursor: { file: end, group: 0, row: 0 },
-        totalBytes,
-      });
-    }
-  }
-}
-
-function columnOf(format: LocalFormat): string {
-  if (format.kind !== 'parquet') throw new TypeError(`a ${format.kind} file has no column`);
-  return format.column;
-}
-
-/** Documents of text and JSON lines files from a cursor to the file `end`, exclusive. */
-async function* readTexts(
-  { paths, formats, sizesBytes }: LocalFiles,
-  from: SourceCursor,
-  end: number,
-): AsyncGenerator<DocumentBatch> {
-  let bytesBefore = sizesBytes.slice(0, from.file).reduce((sum, size) => sum + size, 0);
-  for (let index = from.file; index < end; index += 1) {
-    const sizeBytes = sizesBytes[index]!;
-    const cursor = index === from.file ? from : { file: index, group: 0, row: 0 };
-    const format = formats[index]!;
-    if (format.kind === 'parquet') throw new TypeError(`${paths[index]!} is no text file`);
-    yield* readOne(paths[index]!, format, cursor, { bytesBefore, sizeBytes });
-    bytesBefore += sizeBytes;
-  }
-}
-
-interface Extent {
-  /** Bytes of the files before this one. */
-  readonly bytesBefore: number;
-  readonly sizeBytes: number;
-}
-
-async function* readOne(
-  path: string,
-  format: TextFormat,
-  from: SourceCursor,
-  extent: Extent,
-): AsyncGenerator<DocumentBatch> {
-  switch (format.kind) {
-    case 'whole': {
-      const end = extent.bytesBefore + extent.sizeBytes;
-      yield {
-        documents: [await readWhole(path, format.compression)],
-        cursorAfter: () => ({ file: from.file + 1, group: 0, row: 0 }),
-        inputBytesAfter: () => end,
-      };
-      return;
-    }
-    case 'lines':
-      yield* readFromLine(readLines(path, format.compression), from, extent, (line) => line);
-      return;
-    case 'jsonl':
-      yield* readJsonLines(path, format, from, extent);
-  }
-}
-
-function readJsonLines(
-  path: string,
-  { compression, field }: Extract<LocalFormat, { kind: 'jsonl' }>,
-  from: SourceCursor,
-  extent: Extent,
-): AsyncGenerator<DocumentBatch> {
-  return readFromLine(readLines(path, compression), from, extent, (line, number) =>
-    isBlank(line) ? null : textOfJsonLine(line, field, () => `${path}:${number}`),
-  );
-}
-
-/** Lines behind the cursor; earlier ones are only counted. */
-async function* readFromLine(
-  batches: AsyncIterable<LineBatch>,
-  from: SourceCursor,
-  { bytesBefore }: Extent,
-  textOf: (line: Uint8Array, number: number) => Uint8Array | null,
-): AsyncGenerator<DocumentBatch> {
-  let row = 0;
-  for await (const { lines, storedBytes } of batches) {
-    const skipped = Math.min(Math.max(0, from.row - row), lines.length);
-    const firstRow = row + skipped;
-    row += lines.length;
-    if (skipped === lines.length) continue;
-    yield {
-      documents: lines.slice(skipped).map((line, index) => textOf(line, firstRow + index + 1)),
-      cursorAfter: (count) => ({ file: from.file, group: 0, row: firstRow + count }),
-      inputBytesAfter: () => bytesBefore + storedBytes,
-    };
   }
 }

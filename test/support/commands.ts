@@ -16,6 +16,8 @@ export interface CommandOptions {
   readonly env?: Readonly<Record<string, string>>;
   /** Working folder; the repository unless given. */
   readonly cwd?: string;
+  /** No file may grow beyond so many blocks of 512 bytes: the system refuses the write, as a full disk does. */
+  readonly maxFileBlocks?: number;
   /** Called with everything on stderr so far, whenever there is more. */
   readonly onStderr?: (stderr: string, child: ChildProcess) => void;
 }
@@ -41,7 +43,12 @@ export function startCli(
   options: CommandOptions = {},
 ): StartedCommand {
   const program = join(root, 'src/cli', `${name}.ts`);
-  return start(process.execPath, ['--import', import.meta.resolve('tsx'), program, ...args], options);
+  const command = [process.execPath, '--import', import.meta.resolve('tsx'), program, ...args];
+  const { maxFileBlocks } = options;
+  const limit = maxFileBlocks === undefined ? '' : `ulimit -f ${maxFileBlocks}; `;
+  return limit === ''
+    ? start(command[0]!, command.slice(1), options)
+    : start('sh', ['-c', `${limit}exec "$@"`, 'sh', ...command], options);
 }
 
 /**

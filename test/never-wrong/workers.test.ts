@@ -1,0 +1,103 @@
+import { createHash } from 'node:crypto';
+import { mkdtemp, readdir, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
+import { createPrepareConfig, type PrepareConfig, type PrepareInput } from '../../pipeline/config.ts';
+import * as workerThread from '../../pipeline/workers/worker-thread.ts';
+import { hashesBelow } from '../support/folders.ts';
+import {
+  failureOf,
+  mixedConfig,
+  prepareToEnd,
+  prepareUntil,
+  rowsIn,
+  writeInputs,
+} from '../support/preparations.ts';
+
+vi.mock('../../pipeline/workers/worker-thread.ts', { spy: true });
+
+let home = '';
+let numFolders = 0;
+beforeAll(async () => {
+  home = await mkdtemp(join(tmpdir(), 'taco-workers-'));
+  // Megabytes: every one of many workers gets its share.
+  await writeInputs(home, 6000);
+});
+afterAll(() => rm(home, { recursive: true, force: true }));
+
+function configWith(input: PrepareInput = {}): PrepareConfig {
+  numFolders += 1;
+  return mixedConfig(home, { rowsPerShard: 2048, out: join(home, `out-${numFolders}`), ...input });
+}
+
+describe.each(['concat', 'documents'] as const)('shards of mixed sources with %s packing', (packing) => {
+  it('are the same bytes with 0, 1, 2, 3 and 8 workers', async () => {
+    const results: object[] = [];
+    for (const workers of [0, 1, 2, 3, 8]) {
+      vi.mocked(workerThread.startWorker).mockClear();
+      const config = configWith({ packing, workers });
+      await prepareToEnd(config);
+      // Several really work at once; how many is the pool's affair.
+      const numStarted = vi.mocked(workerThread.startWorker).mock.calls.length;
+      expect(numStarted).toBeGreaterThanOrEqual(Math.min(workers, 2));
+      expect(numStarted).toBeLessThanOrEqual(workers);
+      results.push(await hashesBelow(config.out));
+    }
+    const [first, ...others] = results;
+    expect(Object.keys(first!).length).toBeGreaterThan(8);
+    for (const other of others) expect(other).toEqual(first);
+  });
+
+  it('are the same bytes when one run has 1, then 2, 3, 8 and 2 workers', async () => {
+    const whole = configWith({ packing });
+    await prepareToEnd(whole);
+    const config = configWith({ packing });
+    for (const workers of [1, 2, 3, 8]) {
+      const events = await prepareUntil(createPrepareConfig({ ...config, workers }), 'committed', 1);
+      expect(events.at(-1)?.type).toBe('stopped');
+    }
+    await prepareToEnd(createPrepareConfig({ ...config, workers: 2 }));
+    expect(await hashesBelow(config.out)).toEqual(await hashesBelow(whole.out));
+  });
+});
+
+it('rows are those that earlier versions made from the same texts', async () => {
+  const config = configWith({ sources: [`file:${join(home, 'texts.jsonl')}`], workers: 2 });
+  await prepareToEnd(config);
+  const digestOf = async (split: 'train' | 'validation'): Promise<string> => {
+    const rows = await rowsIn(config.out, split);
+    const digest = createHash('sha256').update(rows.flat().join()).digest('hex').slice(0, 16);
+    return `${rows.length} rows, ${digest}`;
+  };
+  expect([await digestOf('train'), await digestOf('validation')]).toMatchInlineSnapshot(`
+    [
+      "15838 rows, 8836c34b0272859d",
+      "1814 rows, 6bc798eaabd9966c",
+    ]
+  `);
+});
+
+describe('a tokenizer worker in the middle of preparation', () => {
+  it('that dies ends it within seconds in one line, and the next run goes on', async () => {
+    const config = configWith({ workers: 2 });
+    await prepareUntil(config, 'committed', 1);
+    const actual = await vi.importActual<typeof workerThread>('../../pipeline/workers/worker-thread.ts');
+    vi.mocked(workerThread.startWorker).mockImplementationOnce((...args) => {
+      const worker = actual.startWorker(...args);
+      worker.once('message', () => void worker.terminate());
+      return worker;
+    });
+    const begun = performance.now();
+    const error = await failureOf(prepareToEnd(config));
+    expect(performance.now() - begun).toBeLessThan(10_000);
+    expect(error.code).toBe('worker');
+    expect(error.message).toMatch(/^a tokenizer worker .+$/);
+    const names = await readdir(config.out, { recursive: true });
+    expect(names.filter((name) => /tmp|lock/.test(name))).toEqual([]);
+    await prepareToEnd(config);
+    const whole = configWith();
+    await prepareToEnd(whole);
+    expect(await hashesBelow(config.out)).toEqual(await hashesBelow(whole.out));
+  });
+});
