@@ -40,10 +40,14 @@ export class CharacterTable {
   readonly sequences: (readonly number[])[] = [];
   readonly #settings: NormalizerSettings;
   readonly #trie: PieceTrie;
+  readonly #normalizer: Normalizer;
+  readonly #parts: number[] = [];
+  readonly #id = new Int32Array(1);
 
   constructor(settings: NormalizerSettings, trie: PieceTrie) {
     this.#settings = settings;
     this.#trie = trie;
+    this.#normalizer = new Normalizer(settings, { push: (part) => this.#parts.push(part) });
   }
 
   /** For code points that no word contains: the id, or -1 for those that have none. */
@@ -62,14 +66,16 @@ export class CharacterTable {
   }
 
   #idOf(codePoint: number): number {
-    const id = new Int32Array(1);
-    this.#trie.encodeWord(Uint32Array.of(codePoint), 1, id, 0);
-    return id[0]!;
+    this.#trie.encodeWord(Uint32Array.of(codePoint), 1, this.#id, 0);
+    return this.#id[0]!;
   }
 
   #actionOf(codePoint: number): number {
     if (this.#settings.stripAccents && isMovable(codePoint)) return IN_CONTEXT;
-    const parts = normalize(this.#settings, [codePoint]);
+    this.#parts.length = 0;
+    this.#normalizer.push(codePoint);
+    this.#normalizer.end();
+    const parts = this.#parts;
     if (parts.length === 0) return NOTHING;
     const words = parts.filter((part) => (flagsOf(part) & WHITE_SPACE) === 0);
     if (words.length === 0) return BREAK;
@@ -82,18 +88,9 @@ export class CharacterTable {
       words.length === parts.length && parts.every((part) => (flagsOf(part) & PUNCTUATION) === 0);
     if (!isWhole) return IN_CONTEXT;
     if (parts.length === 1) return (first << ACTION_BITS) | CHARACTER;
-    this.sequences.push(parts);
+    this.sequences.push([...parts]);
     return ((this.sequences.length - 1) << ACTION_BITS) | SEQUENCE;
   }
-}
-
-/** All of a text, normalised by itself. */
-export function normalize(settings: NormalizerSettings, codePoints: Iterable<number>): number[] {
-  const result: number[] = [];
-  const normalizer = new Normalizer(settings, { push: (codePoint) => result.push(codePoint) });
-  for (const codePoint of codePoints) normalizer.push(codePoint);
-  normalizer.end();
-  return result;
 }
 
 /** Whether canonical ordering can move the code point, or a part of it, among others that stay. */

@@ -96,3 +96,12 @@ export class Normalizer {
     }
   }
 }
+
+/** All of a text, normalised by itself. */
+export function normalize(settings: NormalizerSettings, codePoints: Iterable<number>): number[] {
+  const result: number[] = [];
+  const normalizer = new Normalizer(settings, { push: (codePoint) => result.push(codePoint) });
+  for (const codePoint of codePoints) normalizer.push(codePoint);
+  normalizer.end();
+  return result;
+}

@@ -14,8 +14,8 @@ const EMPTY = -1;
  * open-addressed table, an edge with its node and that node's id side by side: one memory access a step.
  */
 export class PieceTrie {
-  #table = emptyTable(1 << 16);
-  #mask = (1 << 16) - 1;
+  #table: Int32Array;
+  #mask: number;
   #numNodes = 2;
   readonly #unknownId: number;
   readonly #maxChars: number;
@@ -29,19 +29,27 @@ export class PieceTrie {
   constructor(pieces: readonly string[], continuingPrefix: string, unknownId: number, maxChars: number) {
     this.#unknownId = unknownId;
     this.#maxChars = maxChars;
-    pieces.forEach((piece, id) => {
-      this.#insert(WORD_START, piece, 0, id);
-      if (piece.startsWith(continuingPrefix)) this.#insert(INSIDE_WORD, piece, continuingPrefix.length, id);
-    });
+    // Vocabularies of BERT have two nodes a piece.
+    let capacity = 1024;
+    while (capacity < 4 * pieces.length) capacity *= 2;
+    this.#table = emptyTable(capacity);
+    this.#mask = capacity - 1;
+    const prefix = codePointsOf(continuingPrefix);
+    for (let id = 0; id < pieces.length; id += 1) {
+      const chars = codePointsOf(pieces[id]!);
+      this.#insert(WORD_START, chars, 0, id);
+      if (prefix.every((char, index) => chars[index] === char)) {
+        this.#insert(INSIDE_WORD, chars, prefix.length, id);
+      }
+    }
   }
 
-  #insert(root: number, piece: string, from: number, id: number): void {
-    if (isNoPartOfAWord(piece, from, root)) return;
+  #insert(root: number, chars: readonly number[], from: number, id: number): void {
+    if (isNoPartOfAWord(chars, from, root)) return;
     let node = root;
     let slot = EMPTY;
-    for (let at = from; at < piece.length; ) {
-      const codePoint = piece.codePointAt(at)!;
-      at += codePoint > 0xffff ? 2 : 1;
+    for (let at = from; at < chars.length; at += 1) {
+      const codePoint = chars[at]!;
       slot = this.#slotOf(node, codePoint);
       if (this.#table[slot] === EMPTY) {
         // At most half full, so that a failed look-up ends soon.
@@ -69,7 +77,8 @@ export class PieceTrie {
     this.#table = emptyTable(2 * (this.#mask + 1));
     this.#mask = 2 * this.#mask + 1;
     for (let slot = 0; slot < old.length; slot += STRIDE) {
-      const [parent, codePoint] = [old[slot]!, old[slot + 1]!];
+      const parent = old[slot]!;
+      const codePoint = old[slot + 1]!;
       if (parent === EMPTY) continue;
       this.#setEdge(this.#slotOf(parent, codePoint), parent, codePoint, old[slot + 2]!, old[slot + 3]!);
     }
@@ -134,20 +143,26 @@ function emptyTable(numEntries: number): Int32Array {
   return new Int32Array(numEntries * STRIDE).fill(EMPTY);
 }
 
+function codePointsOf(text: string): number[] {
+  const result: number[] = [];
+  for (let at = 0; at < text.length; at += 1) {
+    const codePoint = text.codePointAt(at)!;
+    if (codePoint > 0xffff) at += 1;
+    result.push(codePoint);
+  }
+  return result;
+}
+
 /**
  * Whether no word can have the piece: words are cut at white space and around each punctuation character. Such are
  * `[unused1]`, and at a word's start `##ing`; without them the trie is a third smaller.
  */
-function isNoPartOfAWord(piece: string, from: number, root: number): boolean {
-  let numChars = 0;
+function isNoPartOfAWord(chars: readonly number[], from: number, root: number): boolean {
   let hasPunctuation = false;
-  for (let at = from; at < piece.length; ) {
-    const codePoint = piece.codePointAt(at)!;
-    at += codePoint > 0xffff ? 2 : 1;
-    numChars += 1;
-    const flags = flagsOf(codePoint);
+  for (let at = from; at < chars.length; at += 1) {
+    const flags = flagsOf(chars[at]!);
     if ((flags & WHITE_SPACE) !== 0) return true;
     if ((flags & PUNCTUATION) !== 0) hasPunctuation = true;
   }
-  return hasPunctuation && (numChars > 1 || root === INSIDE_WORD);
+  return hasPunctuation && (chars.length - from > 1 || root === INSIDE_WORD);
 }

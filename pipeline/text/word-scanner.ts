@@ -29,7 +29,7 @@ export class WordScanner {
   readonly #functions: WordScanFunctions;
   readonly #textAddress: number;
   #outAddress = 0;
-  #header = new Int32Array();
+  #header = new Uint32Array();
   #text = new Uint8Array();
   #view = new DataView(new ArrayBuffer(0));
   #out = new Int32Array();
@@ -68,14 +68,14 @@ export class WordScanner {
 
   /** Makes room for a text of so many bytes. The one before is lost. */
   reserve(numBytes: number): void {
-    const capacity = (numBytes + 2 * PADDING) & -PADDING;
+    const capacity = Math.ceil((numBytes + PADDING) / PAGE_BYTES) * PAGE_BYTES;
     if (this.#text.length >= capacity) return;
     this.#outAddress = this.#textAddress + capacity;
     const end = this.#outAddress + 4 * (capacity + PADDING);
     const missing = Math.ceil((end - this.#memory.buffer.byteLength) / PAGE_BYTES);
     if (missing > 0) this.#memory.grow(missing);
     const { buffer } = this.#memory;
-    this.#header = new Int32Array(buffer, 0, LAYOUT.low / 4);
+    this.#header = new Uint32Array(buffer, 0, LAYOUT.low / 4);
     this.#text = new Uint8Array(buffer, this.#textAddress, capacity);
     this.#view = new DataView(buffer, this.#textAddress, capacity);
     this.#out = new Int32Array(buffer, this.#outAddress, capacity + PADDING);
@@ -83,7 +83,7 @@ export class WordScanner {
 
   /** Number of ids after the last `scan`. */
   get count(): number {
-    return (this.#header[LAYOUT.outEnd / 4]! - this.#outAddress) >> 2;
+    return (this.#header[LAYOUT.outEnd / 4]! - this.#outAddress) / 4;
   }
 
   /**
@@ -92,7 +92,8 @@ export class WordScanner {
    */
   scan(start: number, end: number, count: number): number {
     const base = this.#textAddress;
-    return this.#functions.scanWords(base + start, base + end, this.#outAddress + 4 * count) - base;
+    // Addresses come back as signed numbers.
+    return (this.#functions.scanWords(base + start, base + end, this.#outAddress + 4 * count) >>> 0) - base;
   }
 
   /** Remembers the ids of a word, unless it is too long or they are too many: then returns false. */

@@ -1,8 +1,9 @@
 import type { SpecialTokenIds, TokenChunk } from '../types.ts';
 import { AddedTokenMatcher, isPlain } from './added-tokens.ts';
-import { CharacterTable, normalize } from './character-table.ts';
+import { CharacterTable } from './character-table.ts';
 import { hashDocument } from './document-hash.ts';
 import { LongWordCache, NOT_CACHED } from './long-word-cache.ts';
+import { normalize } from './normalize.ts';
 import { PieceTrie } from './piece-trie.ts';
 import { decodeUtf8 } from './utf8.ts';
 import type { TokenizerSpec } from './vocabulary.ts';

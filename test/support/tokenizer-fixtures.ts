@@ -41,6 +41,19 @@ export function readStrings() {
     .parse(readGzip('strings.json.gz'));
 }
 
+/** Encyclopedia text in many scripts and four normal forms with its ids. */
+export function readArticles() {
+  return z
+    .object({
+      settings: z.record(z.string(), optionsSchema),
+      names: z.array(z.string()),
+      texts: z.array(z.string()),
+      vocabularies: z.record(z.string(), z.array(z.string())),
+      ids: z.record(z.string(), idsSchema),
+    })
+    .parse(readGzip('articles.json.gz'));
+}
+
 /** Digests over every code point, one a block. */
 export function readCodePoints() {
   const digest = z.string().length(16);

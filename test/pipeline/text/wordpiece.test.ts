@@ -9,6 +9,7 @@ import { createTokenizer, type Tokenizer } from '../../../pipeline/text/wordpiec
 import {
   type NormalizerOptions,
   readAddedTokens,
+  readArticles,
   readCodePoints,
   readDecoded,
   readStrings,
@@ -19,6 +20,9 @@ const bert = builtinTokenizer();
 const strings = readStrings();
 
 const SPECIAL = ['[PAD]', '[UNK]', '[CLS]', '[SEP]', '[MASK]'];
+
+const isSame = (got: ArrayLike<number>, want: readonly number[]): boolean =>
+  got.length === want.length && want.every((id, index) => id === got[index]);
 
 function tokenizerFor(vocabularyName: string, options: NormalizerOptions): Tokenizer {
   const characters = Array.from(strings.characters);
@@ -59,8 +63,7 @@ describe('ids equal those of Hugging Face tokenizers', () => {
     for (const round of [1, 2]) {
       const wrong = strings.texts.flatMap((text, index) => {
         const got = Array.from(tokenizer.encode(text));
-        const isEqual = JSON.stringify(got) === JSON.stringify(expected[index]);
-        return isEqual
+        return isSame(got, expected[index]!)
           ? []
           : [{ round, category: strings.categories[index], index, got, want: expected[index] }];
       });
@@ -90,6 +93,36 @@ describe('ids equal those of Hugging Face tokenizers', () => {
       });
     }
   });
+
+  const articles = readArticles();
+  test('the articles are in every normal form', () => {
+    for (const form of ['NFC', 'NFD', 'NFKC', 'NFKD']) {
+      const own = articles.texts.filter((_, index) => articles.names[index]!.endsWith(`, ${form}`));
+      expect(own.length).toBeGreaterThan(20);
+      for (const text of own) expect(text.normalize(form)).toBe(text);
+    }
+    expect(new Set(articles.texts).size).toBeGreaterThan(60);
+    expect(Object.keys(articles.ids)).toHaveLength(18);
+  });
+
+  test.each(Object.entries(articles.ids))(
+    'Wikipedia text in NFC, NFD, NFKC and NFKD, %s',
+    (name, expected) => {
+      const [vocabularyName, settingsName] = name.split('/') as [string, string];
+      const vocabulary = articles.vocabularies[vocabularyName] ?? bert.vocabulary;
+      const options = specOptionsOf(articles.settings[settingsName]!);
+      const tokenizer = createTokenizer(createSpec({ vocabulary, ...options }));
+      const got = articles.texts.map((text) => Array.from(tokenizer.encode(text)));
+      const wrong = articles.names.filter((_, index) => !isSame(got[index]!, expected[index]!));
+      expect(wrong).toEqual([]);
+      // Again, as one chunk of documents, with a memory that knows the words and one that forgets most.
+      const chunk = chunkOf(articles.texts.map((text) => new TextEncoder().encode(text)));
+      const forgetful = createTokenizer(tokenizer.spec, { shortEntries: 8, longEntries: 8 });
+      for (const one of [tokenizer, forgetful]) {
+        expect(isSame(one.encodeChunk(chunk).ids, expected.flat())).toBe(true);
+      }
+    },
+  );
 
   const codePoints = readCodePoints();
   test.each(Object.entries(codePoints.settings))(
