@@ -26,7 +26,7 @@ const TOKENIZER_FILES = ['vocab.txt', 'tokenizer.json'] as const;
 
 beforeAll(async () => {
   home = await mkdtemp(join(tmpdir(), 'taco-damage-'));
-  await writeInputs(home, 20);
+  await writeInputs(home, 60);
   const whole = smallConfig('whole');
   await prepareToEnd(whole);
   finished = await hashesBelow(whole.out);
@@ -41,7 +41,7 @@ beforeEach(async () => {
 });
 
 function smallConfig(name: string): PrepareConfig {
-  const shape = { maxSeqLen: 32, rowsPerShard: 16, rowsPerGroup: 8, validation: '30%' };
+  const shape = { maxSeqLen: 64, rowsPerShard: 16, rowsPerGroup: 16, validation: '45%' };
   return mixedConfig(home, { ...shape, out: join(home, name) });
 }
 

@@ -13,7 +13,7 @@ let home = '';
 let expected: Record<string, string> = {};
 beforeAll(async () => {
   home = await mkdtemp(join(tmpdir(), 'taco-disk-'));
-  await writeInputs(home, 200);
+  await writeInputs(home, 400);
   await prepareToEnd(configInto(join(home, 'whole')));
   expected = await hashesBelow(join(home, 'whole'));
   expect(Object.keys(expected).length).toBeGreaterThan(20);
@@ -22,7 +22,7 @@ afterAll(() => rm(home, { recursive: true, force: true }));
 
 /** Shards of some kilobytes, and so many that the manifest grows beyond their size. */
 function configInto(out: string): PrepareConfig {
-  return mixedConfig(home, { rowsPerShard: 32, out });
+  return mixedConfig(home, { rowsPerShard: 64, out });
 }
 
 /** What must not be there after a failure. */

@@ -28,7 +28,7 @@ beforeAll(async () => {
   config = mixedConfig(home, { rowsPerShard: 128 });
   await prepareToEnd(config);
   expected = await hashesBelow(config.out);
-  options = { folder: config.out, batchSize: 8, seed: 1, taco: { numNegatives: 5 } };
+  options = { data: [config.out], batchSize: 8, seed: 1, taco: { numNegatives: 5 } };
 });
 afterAll(() => rm(home, { recursive: true, force: true }));
 
