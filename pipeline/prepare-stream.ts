@@ -28,7 +28,7 @@ export interface PrepareProgress {
   readonly source: number;
 }
 
-export interface PackInputOptions extends Omit<CommitterOptions, 'specialTokenIds' | 'encode'> {
+export interface PackInputOptions extends Omit<CommitterOptions, 'specialTokenIds' | 'encoder'> {
   readonly input: Input;
   readonly tokenizer: TokenizerSpec;
   /** Threads that decode, tokenize and encode; 0 does all in this one. */
@@ -54,7 +54,7 @@ export async function packInput(options: PackInputOptions): Promise<void> {
   const committer = new ShardCommitter({
     ...place,
     specialTokenIds: tokenizer.specialTokenIds,
-    encode: (ids, rows) => pool.encode(ids, rows),
+    encoder: pool,
   });
   const credits = new Subject<number>();
   /** Of the chunks under way, the oldest first. */
@@ -71,6 +71,7 @@ export async function packInput(options: PackInputOptions): Promise<void> {
       if (isStopped()) return;
     }
     onProgress(progress(chunk));
+    pool.recycle(chunk.ids);
   };
 
   try {

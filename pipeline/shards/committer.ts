@@ -28,7 +28,7 @@ export interface CommitterOptions {
   readonly start: PrepareCursor;
   /** Number of the next shard of each split. */
   readonly nextShard: Readonly<Record<Split, number>>;
-  readonly encode: PageEncoder;
+  readonly encoder: PageEncoder;
   /** Documents seen before, where duplicates are left out. */
   readonly seen?: SeenDocuments | undefined;
   /** Milliseconds of packing and of waiting for the disk are added here. */
@@ -128,12 +128,12 @@ export class ShardCommitter {
   }
 
   async #write(group: RowGroup): Promise<void> {
-    const { folder, settings, encode, times } = this.#options;
+    const { folder, settings, encoder, times } = this.#options;
     const { split, rows, tokens } = group;
     let writer = this.#open.get(split);
     if (writer === undefined) {
       await ensureFolder(join(folder, split));
-      writer = await ShardWriter.create(folder, split, this.#next[split], encode);
+      writer = await ShardWriter.create(folder, split, this.#next[split], encoder);
       this.#open.set(split, writer);
     }
     const startedAt = performance.now();

@@ -12,9 +12,14 @@ import { deltaBound, encodeDelta } from './delta.ts';
  * Encodes rows of equal length as one data page (format version 2, DELTA_BINARY_PACKED, no codec) of a
  * `required group (LIST) { repeated group list { required int32 element } }`.
  * @param ids [numRows * rowLength]
+ * @param spare memory for the page, used if it is large enough
  * @returns the page with its header, in a buffer of its own
  */
-export function encodeListPage(ids: Int32Array, numRows: number): Uint8Array<ArrayBuffer> {
+export function encodeListPage(
+  ids: Int32Array,
+  numRows: number,
+  spare?: ArrayBuffer,
+): Uint8Array<ArrayBuffer> {
   const repetition = repetitionLevels(numRows, ids.length / numRows);
   // No list is empty and no element null: every definition level is 1.
   const definition = Buffer.from([...varint(ids.length << 1), 1]);
@@ -40,13 +45,20 @@ export function encodeListPage(ids: Int32Array, numRows: number): Uint8Array<Arr
   header.data_page_header_v2 = details;
 
   const headerBytes = serializeThrift(header);
-  const page = new Uint8Array(headerBytes.length + bodyBytes);
+  const pageBytes = headerBytes.length + bodyBytes;
+  const fits = spare !== undefined && spare.byteLength >= pageBytes;
+  const page = new Uint8Array(fits ? spare : new ArrayBuffer(roomFor(pageBytes)), 0, pageBytes);
   let at = 0;
   for (const part of [headerBytes, repetition, definition, values]) {
     page.set(part, at);
     at += part.length;
   }
   return page;
+}
+
+/** Pages of a shard differ by a few bytes: with some room at its end the memory of one suits the next. */
+function roomFor(pageBytes: number): number {
+  return Math.ceil(pageBytes / 4096) * 4096 + 4096;
 }
 
 /** Kept from call to call: fresh memory for every page costs as much as the encoding. */

@@ -1,5 +1,7 @@
 /** The part of parquetjs-lite 0.8.7 that writer.ts uses; the package has no types. */
 declare module 'parquetjs-lite' {
+  import type { RowGroup } from 'parquetjs-lite/gen-nodejs/parquet_types.js';
+
   export interface FieldDefinition {
     readonly type?: 'LIST' | 'INT32';
     readonly repeated?: boolean;
@@ -11,39 +13,25 @@ declare module 'parquetjs-lite' {
   }
 
   export class ParquetSchema {
-    readonly fieldList: readonly { encoding?: string }[];
+    readonly fieldList: readonly object[];
     constructor(definition: Readonly<Record<string, FieldDefinition>>);
-  }
-
-  /** A data page, header included, as the envelope writer takes it. */
-  export interface EncodedPage {
-    readonly page: Uint8Array;
-    /** Leaf values, for the column's count. */
-    readonly num_values: number;
-    readonly first_row_index: number;
-  }
-
-  export interface RowGroupRecords {
-    readonly rowCount: number;
-    /** Pages of each leaf column, by its path joined with commas. */
-    readonly pages: Readonly<Record<string, readonly EncodedPage[]>>;
-  }
-
-  export interface RowGroupMetadata {
-    total_byte_size: number;
   }
 
   export class ParquetEnvelopeWriter {
     constructor(
       schema: ParquetSchema,
-      write: (bytes: Buffer) => Promise<void>,
+      write: (bytes: Uint8Array) => Promise<void>,
       close: () => Promise<void>,
       fileOffset: number,
       options: { readonly useDataPageV2: boolean; readonly pageIndex: boolean },
     );
-    readonly rowGroups: readonly RowGroupMetadata[];
+    /** Bytes written so far. */
+    readonly offset: number;
+    rowCount: number;
+    readonly rowGroups: RowGroup[];
     writeHeader(): Promise<void>;
-    writeRowGroup(records: RowGroupRecords): Promise<void>;
+    /** Writes bytes and counts them. */
+    writeSection(bytes: Uint8Array): Promise<void>;
     writeFooter(userMetadata: Readonly<Record<string, string>>): Promise<void>;
   }
 }
@@ -67,8 +55,29 @@ declare module 'parquetjs-lite/gen-nodejs/parquet_types.js' {
     repetition_levels_byte_length: number;
     is_compressed: boolean;
   }
+  export class RowGroup {
+    columns: ColumnChunk[];
+    total_byte_size: number;
+    num_rows: number;
+  }
+  export class ColumnChunk {
+    file_offset: number;
+    meta_data: ColumnMetaData;
+  }
+  export class ColumnMetaData {
+    type: number;
+    encodings: readonly number[];
+    path_in_schema: readonly string[];
+    codec: number;
+    num_values: number;
+    total_uncompressed_size: number;
+    total_compressed_size: number;
+    data_page_offset: number;
+  }
   export const PageType: { readonly DATA_PAGE_V2: number };
-  export const Encoding: { readonly DELTA_BINARY_PACKED: number };
+  export const Encoding: { readonly DELTA_BINARY_PACKED: number; readonly RLE: number };
+  export const CompressionCodec: { readonly UNCOMPRESSED: number };
+  export const Type: { readonly INT32: number };
 }
 
 declare module 'parquetjs-lite/lib/util.js' {

@@ -1,12 +1,10 @@
 import { join } from 'node:path';
 import parquet from 'parquetjs-lite';
+import parquetTypes from 'parquetjs-lite/gen-nodejs/parquet_types.js';
 import type { RowGroup } from '../pack.ts';
 import { AtomicFile } from './atomic.ts';
 import type { ManifestShard, Split } from './manifest.ts';
 import { shardFile } from './manifest.ts';
-
-/** Path of the only leaf column, as parquetjs-lite keys it. */
-const leafPath = 'input_ids,list,element';
 
 const schema = new parquet.ParquetSchema({
   input_ids: {
@@ -20,15 +18,19 @@ const schema = new parquet.ParquetSchema({
   },
 });
 
-// parquetjs-lite knows no such encoding; it only copies the name into the column's metadata.
-for (const field of schema.fieldList) field.encoding = 'DELTA_BINARY_PACKED';
+/** Path of the only leaf column. */
+const leafPath = ['input_ids', 'list', 'element'];
 
-/**
- * Makes the page of a row group, perhaps in another thread, which `ids` is then moved to.
- * @param ids [rows * maxSeqLen]
- * @returns the page with its header
- */
-export type PageEncoder = (ids: Int32Array<ArrayBuffer>, rows: number) => Promise<Uint8Array>;
+/** Makes the pages of row groups, perhaps in other threads. */
+export interface PageEncoder {
+  /**
+   * @param ids [rows * maxSeqLen]; not the caller's any more
+   * @returns the page with its header
+   */
+  encode(ids: RowGroup['ids'], rows: number): Promise<Uint8Array<ArrayBuffer>>;
+  /** Takes back the memory of a page that is written. */
+  recycle?(page: Uint8Array<ArrayBuffer>): void;
+}
 
 /** Row groups that are being encoded or wait to be written: enough that no thread waits for another. */
 const MAX_GROUPS_UNDER_WAY = 8;
@@ -44,18 +46,18 @@ export class ShardWriter {
   readonly #split: Split;
   readonly #name: string;
   readonly #file: AtomicFile;
-  readonly #encode: PageEncoder;
+  readonly #encoder: PageEncoder;
   readonly #envelope: InstanceType<typeof parquet.ParquetEnvelopeWriter>;
   /** Groups under way, the oldest first; each settles after the one before it. */
   readonly #underWay: Promise<void>[] = [];
   #rows = 0;
   #tokens = 0;
 
-  private constructor(split: Split, name: string, file: AtomicFile, encode: PageEncoder) {
+  private constructor(split: Split, name: string, file: AtomicFile, encoder: PageEncoder) {
     this.#split = split;
     this.#name = name;
     this.#file = file;
-    this.#encode = encode;
+    this.#encoder = encoder;
     this.#envelope = new parquet.ParquetEnvelopeWriter(
       schema,
       (bytes) => file.write(bytes),
@@ -70,11 +72,11 @@ export class ShardWriter {
     folder: string,
     split: Split,
     index: number,
-    encode: PageEncoder,
+    encoder: PageEncoder,
   ): Promise<ShardWriter> {
     const name = shardFile(split, index);
     const file = await AtomicFile.create(join(folder, ...name.split('/')));
-    const writer = new ShardWriter(split, name, file, encode);
+    const writer = new ShardWriter(split, name, file, encoder);
     try {
       await writer.#envelope.writeHeader();
     } catch (error) {
@@ -95,7 +97,7 @@ export class ShardWriter {
    */
   async write(group: RowGroup): Promise<void> {
     const size = { rows: group.rows, numIds: group.ids.length };
-    const page = this.#encode(group.ids, group.rows);
+    const page = this.#encoder.encode(group.ids, group.rows);
     const written = this.#append(page, size, this.#underWay.at(-1));
     // Awaited later, in order; until then a failure must not count as unhandled.
     written.catch(() => undefined);
@@ -106,16 +108,17 @@ export class ShardWriter {
   }
 
   async #append(
-    encoding: Promise<Uint8Array>,
+    encoding: ReturnType<PageEncoder['encode']>,
     { rows, numIds }: { readonly rows: number; readonly numIds: number },
     before: Promise<void> | undefined,
   ): Promise<void> {
     // Both at once: a failure of the encoding is noticed however long the one before takes.
     const [page] = await Promise.all([encoding, before]);
-    const encoded = { page, num_values: numIds, first_row_index: 0 };
-    await this.#envelope.writeRowGroup({ rowCount: rows, pages: { [leafPath]: [encoded] } });
-    // parquetjs-lite counts its copy of the metadata in.
-    this.#envelope.rowGroups.at(-1)!.total_byte_size = page.length;
+    // parquetjs-lite's own writeRowGroup copies a page three times, and knows neither this encoding nor the true sizes.
+    this.#envelope.rowGroups.push(rowGroupOf(page.length, this.#envelope.offset, { rows, numIds }));
+    this.#envelope.rowCount += rows;
+    await this.#envelope.writeSection(page);
+    this.#encoder.recycle?.(page);
   }
 
   /** Writes the footer and puts the file under its final name. @throws TacoError `disk` */
@@ -131,4 +134,30 @@ export class ShardWriter {
     await Promise.allSettled(this.#underWay);
     await this.#file.discard();
   }
+}
+
+/** Metadata of a row group that is one page at `offset`. */
+function rowGroupOf(
+  pageBytes: number,
+  offset: number,
+  { rows, numIds }: { readonly rows: number; readonly numIds: number },
+): parquetTypes.RowGroup {
+  const { Encoding, CompressionCodec, Type } = parquetTypes;
+  const metadata = new parquetTypes.ColumnMetaData();
+  metadata.type = Type.INT32;
+  metadata.encodings = [Encoding.RLE, Encoding.DELTA_BINARY_PACKED];
+  metadata.path_in_schema = leafPath;
+  metadata.codec = CompressionCodec.UNCOMPRESSED;
+  metadata.num_values = numIds;
+  metadata.total_uncompressed_size = pageBytes;
+  metadata.total_compressed_size = pageBytes;
+  metadata.data_page_offset = offset;
+  const column = new parquetTypes.ColumnChunk();
+  column.file_offset = 0; // no copy of the metadata outside the footer
+  column.meta_data = metadata;
+  const group = new parquetTypes.RowGroup();
+  group.columns = [column];
+  group.total_byte_size = pageBytes;
+  group.num_rows = rows;
+  return group;
 }

@@ -5,6 +5,7 @@ import { hashDocument } from './document-hash.ts';
 import { LongWordCache, NOT_CACHED } from './long-word-cache.ts';
 import { normalize } from './normalize.ts';
 import { PieceTrie } from './piece-trie.ts';
+import { segmentsOf } from './segments.ts';
 import { decodeUtf8 } from './utf8.ts';
 import type { TokenizerSpec } from './vocabulary.ts';
 import { WordEncoder } from './word-encoder.ts';
@@ -37,8 +38,9 @@ export interface Tokenizer {
    * Ids and hashes of documents.
    * @param text their bytes, one after another
    * @param ends [num documents] exclusive end of each in `text`
+   * @param spare memory for the ids, used if it is large enough
    */
-  encodeDocuments(text: Uint8Array, ends: Uint32Array): TokenizedDocuments;
+  encodeDocuments(text: Uint8Array, ends: Uint32Array, spare?: ArrayBuffer): TokenizedDocuments;
   /**
    * Text of ids, as Hugging Face's `decode` writes it: pieces joined, spaces before punctuation removed.
    * @throws RangeError for an id outside the vocabulary
@@ -60,6 +62,16 @@ export function createTokenizer(spec: TokenizerSpec, options: WordCacheOptions =
 
 const ASCII_END = 0x80;
 
+/** A text above this is loaded piece by piece. */
+const MAX_LOAD_BYTES = 4 * 1024 * 1024;
+
+type EncodedIds = Pick<TokenizedDocuments, 'ids' | 'ends'>;
+
+/** Chunks are of about the same size: with some room at its end the memory of one suits the next. */
+function roomFor(numBytes: number): number {
+  return (Math.floor(numBytes / 65_536) + 2) * 65_536;
+}
+
 class WordPieceTokenizer implements Tokenizer {
   readonly spec: TokenizerSpec;
   readonly vocabSize: number;
@@ -71,6 +83,8 @@ class WordPieceTokenizer implements Tokenizer {
   readonly #textEncoder = new TextEncoder();
   /** [256] 1 for the bytes that no word contains. */
   readonly #isSeparator = new Uint8Array(256);
+  /** [256] 1 for the bytes behind which a text can be cut; undefined when an added token could reach across. */
+  readonly #isBlank: Uint8Array | undefined;
   /** Finds added tokens in bytes; undefined when some need more than bytes. */
   readonly #byteMatcher: AddedTokenMatcher | undefined;
   readonly #rawMatcher: AddedTokenMatcher;
@@ -107,6 +121,11 @@ class WordPieceTokenizer implements Tokenizer {
     this.#byteMatcher = spec.specialTokens.every(isPlain)
       ? new AddedTokenMatcher(raw, encodeBytes)
       : undefined;
+    const isBlank = Uint8Array.from({ length: 256 }, (_, byte) => (separators.get(byte) === -1 ? 1 : 0));
+    const canCut =
+      this.#byteMatcher !== undefined &&
+      raw.every(({ content }) => encodeBytes(content).every((byte) => isBlank[byte] === 0));
+    this.#isBlank = canCut ? isBlank : undefined;
     this.#rawMatcher = new AddedTokenMatcher(raw, codePoints);
     this.#normalizedMatcher = new AddedTokenMatcher(normalized, (content) =>
       Uint32Array.from(normalize(spec, codePoints(content))),
@@ -119,24 +138,61 @@ class WordPieceTokenizer implements Tokenizer {
     return Int32Array.from(this.#scanner.ids.subarray(0, count));
   }
 
-  encodeDocuments(text: Uint8Array, textEnds: Uint32Array): TokenizedDocuments {
+  encodeDocuments(text: Uint8Array, textEnds: Uint32Array, spare?: ArrayBuffer): TokenizedDocuments {
+    const hashes = new Uint32Array(4 * textEnds.length);
+    const { ids, ends } =
+      text.length > MAX_LOAD_BYTES && this.#isBlank !== undefined
+        ? this.#encodeBySegments(text, textEnds, this.#isBlank)
+        : this.#encodeAtOnce(text, textEnds, spare);
+    const view = new DataView(text.buffer, text.byteOffset, text.length);
+    for (let index = 0; index < textEnds.length; index += 1) {
+      hashDocument(view, index === 0 ? 0 : textEnds[index - 1]!, textEnds[index]!, hashes, 4 * index);
+    }
+    let numUnknown = 0;
+    for (let at = 0; at < ids.length; at += 1) if (ids[at] === this.specialTokenIds.unk) numUnknown += 1;
+    return { ids, ends, hashes, textBytes: text.length, numUnknown };
+  }
+
+  #encodeAtOnce(text: Uint8Array, textEnds: Uint32Array, spare: ArrayBuffer | undefined): EncodedIds {
     this.#load(text);
     const ends = new Uint32Array(textEnds.length);
-    const hashes = new Uint32Array(4 * textEnds.length);
     let start = 0;
     let count = 0;
     for (let index = 0; index < textEnds.length; index += 1) {
       const end = textEnds[index]!;
-      hashDocument(this.#scanner.view, start, end, hashes, 4 * index);
       count = this.#encodeDocument(start, end, count);
       ends[index] = count;
       start = end;
     }
-    const ids = new Int32Array(count);
+    const numBytes = count * Int32Array.BYTES_PER_ELEMENT;
+    const fits = spare !== undefined && spare.byteLength >= numBytes;
+    const ids = new Int32Array(fits ? spare : new ArrayBuffer(roomFor(numBytes)), 0, count);
     ids.set(this.#scanner.ids.subarray(0, count));
-    let numUnknown = 0;
-    for (let at = 0; at < count; at += 1) if (ids[at] === this.specialTokenIds.unk) numUnknown += 1;
-    return { ids, ends, hashes, textBytes: text.length, numUnknown };
+    return { ids, ends };
+  }
+
+  /** The same with little memory: the scanner has room for as many ids as it holds bytes. */
+  #encodeBySegments(text: Uint8Array, textEnds: Uint32Array, isBlank: Uint8Array): EncodedIds {
+    const ends = new Uint32Array(textEnds.length);
+    const parts: Int32Array[] = [];
+    let start = 0;
+    let count = 0;
+    for (let index = 0; index < textEnds.length; index += 1) {
+      for (const segment of segmentsOf(text.subarray(start, textEnds[index]), isBlank, MAX_LOAD_BYTES)) {
+        const part = this.encode(segment);
+        parts.push(part);
+        count += part.length;
+      }
+      ends[index] = count;
+      start = textEnds[index]!;
+    }
+    const ids = new Int32Array(count);
+    let at = 0;
+    for (const part of parts) {
+      ids.set(part, at);
+      at += part.length;
+    }
+    return { ids, ends };
   }
 
   decode(ids: ArrayLike<number>, { skipSpecialTokens = false }: DecodeOptions = {}): string {

@@ -29,6 +29,8 @@ export interface JobPool {
   tokenize(chunk: DocumentChunk, onPart: (part: TokenPart) => void): Promise<void>;
   /** Encodes a row group, whose buffer is moved, as the page of a shard. Rejects as `tokenize`. */
   encode(ids: Int32Array<ArrayBuffer>, rows: number): Promise<Uint8Array<ArrayBuffer>>;
+  /** Takes back the memory of ids or of a page that nobody reads any more: a later job has its result there. */
+  recycle(result: Int32Array<ArrayBuffer> | Uint8Array<ArrayBuffer>): void;
   /** Ends the threads at once. Jobs under way reject with TacoError `worker`. */
   end(): void;
 }
@@ -38,6 +40,10 @@ const JOBS_PER_WORKER = 2;
 
 /** Text of a page, or a document, that is far from the usual. */
 const LARGE_JOB_BYTES = 8 * 1024 * 1024;
+
+/** Memory kept for results to come, of either kind: more than is under way at a time would lie idle. */
+const MAX_SPARES = 16;
+const MAX_SPARE_BYTES = 4 * 1024 * 1024;
 
 /** How many chunks a source should keep in flight so that no worker waits: `pullFrom`'s window. */
 export function tokenizerWindow(workers: number): number {
@@ -68,11 +74,13 @@ export function createJobPool(options: JobPoolOptions): JobPool {
         reject,
       });
     });
+  // Fresh memory for each result would keep the garbage collectors of all threads busy.
+  const spares = { tokenize: [] as ArrayBuffer[], encode: [] as ArrayBuffer[] };
   return {
     workers,
     tokenize: ({ documents, textBytes }, onPart) =>
       run({
-        job: { kind: 'tokenize', documents },
+        job: { kind: 'tokenize', documents, spare: spares.tokenize.pop() },
         sizeBytes: textBytes,
         isUrgent: false,
         // A job of one kind has results of one type.
@@ -81,7 +89,7 @@ export function createJobPool(options: JobPoolOptions): JobPool {
     async encode(ids, rows) {
       let page: JobResult | undefined;
       await run({
-        job: { kind: 'encode', ids, rows },
+        job: { kind: 'encode', ids, rows, spare: spares.encode.pop() },
         sizeBytes: ids.byteLength,
         // What is packed leaves memory before more comes in.
         isUrgent: true,
@@ -90,6 +98,10 @@ export function createJobPool(options: JobPoolOptions): JobPool {
         },
       });
       return page as Uint8Array<ArrayBuffer>;
+    },
+    recycle(result) {
+      const kept = result instanceof Uint8Array ? spares.encode : spares.tokenize;
+      if (kept.length < MAX_SPARES && result.buffer.byteLength <= MAX_SPARE_BYTES) kept.push(result.buffer);
     },
     end: dispatch.end,
   };

@@ -128,9 +128,10 @@ export class JobThread {
 }
 
 function buffersOf(job: Job): ArrayBuffer[] {
-  if (job.kind === 'encode') return [job.ids.buffer];
+  const spare = job.spare === undefined ? [] : [job.spare];
+  if (job.kind === 'encode') return [job.ids.buffer, ...spare];
   const { documents } = job;
   return documents.kind === 'text'
-    ? [documents.text.buffer, documents.ends.buffer]
-    : [documents.bytes.buffer];
+    ? [documents.text.buffer, documents.ends.buffer, ...spare]
+    : [documents.bytes.buffer, ...spare];
 }

@@ -12,6 +12,8 @@ export type Job = TokenizeJob | EncodeJob;
 export interface TokenizeJob {
   readonly kind: 'tokenize';
   readonly documents: DocumentChunk['documents'];
+  /** Memory for the ids, used if it is large enough. */
+  readonly spare: ArrayBuffer | undefined;
 }
 
 /** The page of a row group: see `encodeListPage`. */
@@ -19,6 +21,8 @@ export interface EncodeJob {
   readonly kind: 'encode';
   readonly ids: Int32Array<ArrayBuffer>;
   readonly rows: number;
+  /** Memory for the page, used if it is large enough. */
+  readonly spare: ArrayBuffer | undefined;
 }
 
 /** What is known of a chunk's tokens without knowing where the chunk comes from. */
@@ -42,14 +46,17 @@ export function createJobRunner(spec: TokenizerSpec): JobRunner {
   const decoder = new PageDecoder();
   const texts = new TextJoiner();
 
-  const tokenize = ({ documents }: TokenizeJob, emit: (part: TokenPart) => void): Partial<StageTimes> => {
+  const tokenize = (
+    { documents, spare }: TokenizeJob,
+    emit: (part: TokenPart) => void,
+  ): Partial<StageTimes> => {
     const startedAt = performance.now();
     const decompressedBefore = decoder.decompressMs;
     let tokenizeMs = 0;
     let firstDocument = 0;
     const encode = ({ text, ends }: Omit<TextPart, 'isLast'>, isLast: boolean): void => {
       const begunAt = performance.now();
-      const tokens = tokenizer.encodeDocuments(text, ends);
+      const tokens = tokenizer.encodeDocuments(text, ends, firstDocument === 0 ? spare : undefined);
       emit({ ...tokens, numCharacters: countCharacters(text), firstDocument, isLast });
       firstDocument += ends.length;
       tokenizeMs += performance.now() - begunAt;
@@ -65,7 +72,7 @@ export function createJobRunner(spec: TokenizerSpec): JobRunner {
     run(job, emit) {
       if (job.kind === 'tokenize') return tokenize(job, emit);
       const startedAt = performance.now();
-      emit(encodeListPage(job.ids, job.rows));
+      emit(encodeListPage(job.ids, job.rows, job.spare));
       return { encode: performance.now() - startedAt };
     },
   };

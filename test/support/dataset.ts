@@ -10,7 +10,7 @@ import {
 import { ShardWriter } from '../../pipeline/shards/writer.ts';
 import type { Batch } from '../../pipeline/types.ts';
 import { cursorAt, manifestWith } from './manifests.ts';
-import { encodePage } from './shards.ts';
+import { encoder } from './shards.ts';
 
 export interface DatasetShape {
   readonly maxSeqLen: number;
@@ -67,7 +67,7 @@ export async function writeDataset(folder: string, shape: DatasetShape): Promise
     await mkdir(join(folder, split), { recursive: true });
     let next = firstRow;
     for (const [index, rows] of sizes.entries()) {
-      const writer = await ShardWriter.create(folder, split, index, encodePage);
+      const writer = await ShardWriter.create(folder, split, index, encoder);
       for (let done = 0; done < rows; done += rowsPerGroup) {
         const count = Math.min(rowsPerGroup, rows - done);
         const ids = new Int32Array(count * maxSeqLen);

@@ -13,12 +13,14 @@ export function randomGroup(rows: number, maxSeqLen: number, seed: number, vocab
 }
 
 /** Encodes in the calling thread. */
-export const encodePage: PageEncoder = (ids, rows) => Promise.resolve(encodeListPage(ids, rows));
+export const encoder: PageEncoder = {
+  encode: (ids, rows) => Promise.resolve(encodeListPage(ids, rows)),
+};
 
 /** Writes one training shard into a folder. */
 export async function writeShard(folder: string, groups: readonly RowGroup[]): Promise<WrittenShard> {
   await mkdir(join(folder, 'train'), { recursive: true });
-  const writer = await ShardWriter.create(folder, 'train', 0, encodePage);
+  const writer = await ShardWriter.create(folder, 'train', 0, encoder);
   for (const group of groups) await writer.write(group);
   return writer.finish();
 }

@@ -11,10 +11,10 @@ import type { TokenChunk } from '../../../pipeline/types.ts';
 import { chunkOf, type TestDocument } from '../../support/documents.ts';
 import { filesBelow, temporaryFolder } from '../../support/folders.ts';
 import { cursorAt, manifestWith } from '../../support/manifests.ts';
-import { encodePage } from '../../support/shards.ts';
+import { encoder } from '../../support/shards.ts';
 
 const specialTokenIds = { pad: 0, unk: 1, cls: 2, sep: 3, mask: 4 };
-const services = { specialTokenIds, encode: encodePage, times: noStageTimes() };
+const services = { specialTokenIds, encoder, times: noStageTimes() };
 const start = cursorAt(0);
 
 function settingsWith(changes: Partial<DatasetSettings> = {}): DatasetSettings {

@@ -9,7 +9,7 @@ import { ShardWriter } from '../../../pipeline/shards/writer.ts';
 import { rowsOf } from '../../support/documents.ts';
 import { filesBelow, temporaryFolder } from '../../support/folders.ts';
 import { findPython } from '../../support/python.ts';
-import { encodePage, goldenGroups, randomGroup, writeShard } from '../../support/shards.ts';
+import { encoder, goldenGroups, randomGroup, writeShard } from '../../support/shards.ts';
 
 const fixtures = join(import.meta.dirname, '../../fixtures/shards');
 
@@ -94,7 +94,7 @@ describe('a shard', () => {
   it('leaves nothing behind when it is given up', async () => {
     const folder = await temporaryFolder();
     await writeShard(folder, goldenGroups());
-    const writer = await ShardWriter.create(folder, 'train', 1, encodePage);
+    const writer = await ShardWriter.create(folder, 'train', 1, encoder);
     await writer.write(randomGroup(2, 16, 1));
     await writer.discard();
     expect([...(await filesBelow(folder)).keys()]).toEqual(['train/00000.parquet']);
@@ -102,6 +102,6 @@ describe('a shard', () => {
 
   it('is not begun in a folder that is not there', async () => {
     const folder = await temporaryFolder();
-    await expect(ShardWriter.create(folder, 'train', 0, encodePage)).rejects.toMatchObject({ code: 'disk' });
+    await expect(ShardWriter.create(folder, 'train', 0, encoder)).rejects.toMatchObject({ code: 'disk' });
   });
 });
