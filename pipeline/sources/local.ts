@@ -12,7 +12,7 @@ import { isBlank, textOfJsonLine } from './json-lines.ts';
 import { type LineBatch, readLines, readWhole } from './lines.ts';
 import { formatOf, hasKnownExtension, type LocalFormat } from './local-format.ts';
 import { openParquet, readParquetFiles } from './parquet.ts';
-import { START, type Source, type SourceChunk, type SourceContext, type SourceFile } from './source.ts';
+import { START, type Source, type SourceContext, type SourceFile } from './source.ts';
 import { DEFAULT_COLUMN, type FileSpec } from './spec.ts';
 
 /** Files up to this size are pinned by their content, larger ones by size and time of change. */
@@ -43,8 +43,7 @@ export async function resolveLocal(spec: FileSpec, context: SourceContext): Prom
       files,
     },
     totalBytes,
-    read: (from) =>
-      whileUnchanged(chunkDocuments(readFiles(absolute, formats, files, from), end), from, absolute, states),
+    read: (from) => chunkDocuments(readFiles(absolute, formats, { files, states }, from), end),
   };
 }
 
@@ -97,34 +96,13 @@ async function stateOf(path: string): Promise<string> {
   }
 }
 
-/**
- * Passes chunks on whose files are still what they were when they were pinned: rows of two contents in one
- * dataset would be of neither.
- * @throws TacoError `mismatch` before the first chunk that may be of another content
- */
-async function* whileUnchanged(
-  chunks: AsyncIterable<SourceChunk>,
-  from: SourceCursor,
-  paths: readonly string[],
-  states: readonly string[],
-): AsyncGenerator<SourceChunk> {
-  let first = from.file;
-  const requireUnchanged = async (end: number): Promise<void> => {
-    for (let index = first; index < Math.min(end, paths.length); index += 1) {
-      if ((await stateOf(paths[index]!)) === states[index]) continue;
-      throw new TacoError(
-        `${paths[index]!} was changed while it was being read; put it back and run the same command again, or prepare the new one in another folder`,
-        { code: 'mismatch', stage: 'source', path: paths[index]! },
-      );
-    }
-    first = Math.max(first, end - 1);
-  };
-  for await (const chunk of chunks) {
-    await requireUnchanged(chunk.next.file + 1);
-    yield chunk;
-  }
-  // Files that have become empty give no chunk.
-  await requireUnchanged(paths.length);
+/** @throws TacoError `mismatch`: rows of two contents in one dataset would be of neither */
+async function requireState(path: string, state: string): Promise<void> {
+  if ((await stateOf(path)) === state) return;
+  throw new TacoError(
+    `${path} was changed while it was being read; put it back and run the same command again, or prepare the new one in another folder`,
+    { code: 'mismatch', stage: 'source', path },
+  );
 }
 
 /** A wrong column or field is told before hours of work, not at the first read. */
@@ -147,7 +125,7 @@ async function checkColumn(format: LocalFormat, path: string): Promise<void> {
 async function* readFiles(
   paths: readonly string[],
   formats: readonly LocalFormat[],
-  files: readonly SourceFile[],
+  { files, states }: { readonly files: readonly SourceFile[]; readonly states: readonly string[] },
   from: SourceCursor,
 ): AsyncGenerator<DocumentBatch> {
   let bytesBefore = 0;
@@ -155,7 +133,11 @@ async function* readFiles(
     const { sizeBytes } = files[index]!;
     if (index >= from.file) {
       const cursor = index === from.file ? from : { file: index, group: 0, row: 0 };
-      yield* readOne(path, formats[index]!, cursor, { bytesBefore, sizeBytes });
+      for await (const batch of readOne(path, formats[index]!, cursor, { bytesBefore, sizeBytes })) {
+        await requireState(path, states[index]!);
+        yield batch;
+      }
+      await requireState(path, states[index]!);
     }
     bytesBefore += sizeBytes;
   }
