@@ -201,6 +201,15 @@ describe('preparing again', () => {
     },
   );
 
+  it('restores tokenizer files that are well-formed and have another token', async () => {
+    const path = join(config.out, 'tokenizer.json');
+    const other = (await readFile(path, 'utf8')).replaceAll('"##e"', '"##E"');
+    await writeFile(path, other);
+    expect((await hashesBelow(config.out))['tokenizer.json']).not.toBe(finished['tokenizer.json']);
+    await prepareToEnd(config);
+    expect(await hashesBelow(config.out)).toEqual(finished);
+  });
+
   it('does without the tokenizer that was given when the dataset has its own', async () => {
     const letters = join(home, 'letters.txt');
     const content = await readFile(letters);

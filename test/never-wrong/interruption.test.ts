@@ -153,7 +153,7 @@ describe('two processes on one folder', () => {
     for (const name of ['.lock-0d4c8f5e-0000-4000-8000-000000000000', '.lock-removal']) {
       await writeFile(join(config.out, name), lock);
     }
-    for (const name of ['.tmp-manifest.json', '.tmp-vocab.txt', 'train/.tmp-00099.parquet']) {
+    for (const name of ['.tmp-manifest.json', '.tmp-of-old.json', 'train/.tmp-00099.parquet']) {
       await writeFile(join(config.out, name), 'half of it');
     }
     expect((await prepareToEnd(config)).at(-1)?.type).toBe('done');
