@@ -21,9 +21,8 @@ export { AtomicFile, type CommittedFile, syncFolder, writeFileAtomic } from './s
 export { type Dataset, openDataset } from './shards/dataset.ts';
 export type { Manifest, ManifestShard, Split } from './shards/manifest.ts';
 export { BUILTIN_TOKENIZER } from './text/builtin-vocabulary.ts';
-export { loadTokenizer, type TokenizerFiles } from './text/load-tokenizer.ts';
 export { tokenizerFilesOf } from './text/tokenizer-files.ts';
-export { type AddedToken, type TokenizerSpec, tokenizerFingerprint } from './text/vocabulary.ts';
+export type { AddedToken, TokenizerSpec } from './text/vocabulary.ts';
 export { type FolderLock, lockFolder } from './shards/lock.ts';
 export { createHubFiles, type HubFiles, hubFromEnvironment } from './sources/hub.ts';
 export type { Input } from './sources/mix.ts';

@@ -15,10 +15,10 @@ import type { Batch } from './types.ts';
 export async function* trainingBatches(options: BatchOptions): AsyncGenerator<Batch, never> {
   const settings = resolveSampling(options);
   const dataset = await openDataset(options.folder);
-  const { fingerprint, folder } = dataset;
+  const { fingerprint, reference } = dataset;
   requireRows(dataset, settings);
   const { batchSize, seed } = settings;
-  let position = positionOf(options.cursor, { folder, fingerprint, seed });
+  let position = positionOf(options.cursor, { folder: reference, fingerprint, seed });
   const rows = new TrainingRows(dataset, seed);
   const collate = createCollator(dataset, settings, 'train');
   for (;;) {
@@ -34,7 +34,7 @@ function requireRows(dataset: Dataset, { taco }: SamplingSettings): void {
   const needed = taco === undefined ? 1 : 2;
   if (numRows >= needed) return;
   throw new TacoError(
-    `the dataset in ${dataset.folder} has ${numRows} training rows, expected at least ${needed}; prepare one from more text or with a smaller validation share`,
-    { code: 'bad-config', stage: 'batches', path: dataset.folder },
+    `the dataset in ${dataset.reference} has ${numRows} training rows, expected at least ${needed}; prepare one from more text or with a smaller validation share`,
+    { code: 'bad-config', stage: 'batches', path: dataset.reference },
   );
 }

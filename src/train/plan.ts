@@ -1,12 +1,5 @@
 import { readFileSync } from 'node:fs';
-import {
-  type Dataset,
-  loadTokenizer,
-  openDataset,
-  TacoError,
-  tokenizerFingerprint,
-  type TokenizerSpec,
-} from '../../pipeline/index.ts';
+import { type Dataset, openDataset, TacoError, type TokenizerSpec } from '../../pipeline/index.ts';
 import { type BertConfig, modelPreset, readBertConfig } from '../model/config.ts';
 import { parameterSpecs } from '../model/parameters.ts';
 import type { RunIdentity } from './checkpoint-state.ts';
@@ -44,22 +37,10 @@ export async function planRun(config: TrainConfig): Promise<RunPlan> {
       `${config.data} has no training rows; prepare more text, or with a smaller --validation share`,
     );
   }
-  const tokenizer = await openTokenizer(dataset);
+  const tokenizer = await dataset.readTokenizer();
   const model = await modelOf(config, dataset);
   const numRows = config.maxSteps * config.gradAccum * config.batchSize;
   return { config, dataset, tokenizer, model, numRows, numEpochs: numRows / dataset.numRows('train') };
-}
-
-/** The dataset's folder holds its tokenizer: training never asks the Hub. */
-async function openTokenizer({ folder, manifest }: Dataset): Promise<TokenizerSpec> {
-  const tokenizer = await loadTokenizer(folder, { fetchHubFile: () => Promise.resolve(null) });
-  if (tokenizerFingerprint(tokenizer) !== manifest.tokenizer.fingerprint) {
-    throw new TacoError(
-      `the tokenizer in ${folder} is not the one that its rows were made with; run prepare-data again, it restores the files`,
-      { code: 'corrupt', stage: 'train', path: folder },
-    );
-  }
-  return tokenizer;
 }
 
 async function modelOf(config: TrainConfig, dataset: Dataset): Promise<BertConfig> {
@@ -103,7 +84,7 @@ export function sessionOptionsOf({ config, model }: RunPlan): SessionOptions {
 }
 
 /** How batches are drawn; the same for training and evaluation but for the seed. */
-export function samplingOf({ config }: RunPlan): {
+export function samplingOf({ config, dataset }: RunPlan): {
   readonly folder: string;
   readonly batchSize: number;
   readonly mlmProbability: number;
@@ -118,7 +99,7 @@ export function samplingOf({ config }: RunPlan): {
     | undefined;
 } {
   return {
-    folder: config.data,
+    folder: dataset.reference,
     batchSize: config.batchSize,
     mlmProbability: config.mlmProbability,
     taco:
