@@ -19,6 +19,18 @@ export type { PrepareProgress } from './prepare-stream.ts';
 export { keyOf, Random } from './random.ts';
 export { AtomicFile, type CommittedFile, syncFolder, writeFileAtomic } from './shards/atomic.ts';
 export { type Dataset, openDataset } from './shards/dataset.ts';
+export {
+  describeMaking,
+  describeSources,
+  describeTotals,
+  exact,
+  type Fact,
+} from './shards/describe.ts';
+export { planPush, push, type PushEvent, type PushPlan } from './shards/push.ts';
+export { type RowSegment, segmentsOf } from './shards/segments.ts';
+export { verifyDataset } from './shards/verify.ts';
+export { createHub } from './sources/hub-client.ts';
+export { createHubWriter } from './sources/hub-upload.ts';
 export type { Manifest, ManifestShard, Split } from './shards/manifest.ts';
 export { BUILTIN_TOKENIZER } from './text/builtin-vocabulary.ts';
 export { tokenizerFilesOf } from './text/tokenizer-files.ts';

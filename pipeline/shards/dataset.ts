@@ -13,6 +13,8 @@ import { type DatasetStorage, openStorage } from './storage.ts';
 export interface Dataset {
   /** Opens the very same dataset again: its folder, or `hub:org/name@<commit>`, however a branch has moved. */
   readonly reference: string;
+  /** What to do about damaged files: ends a message. */
+  readonly remedy: string;
   readonly manifest: Manifest;
   /** Names the rows: equal fingerprints mean equal rows. */
   readonly fingerprint: string;
@@ -52,8 +54,8 @@ export interface DatasetShard {
 }
 
 export interface OpenDatasetOptions {
-  /** The Hub of `hub:` references. Default: that of `HF_ENDPOINT`, with `HF_TOKEN`. */
-  readonly hub?: Hub | undefined;
+  /** Opens the Hub, for a `hub:` reference. Default: that of `HF_ENDPOINT`, with `HF_TOKEN`. */
+  readonly connect?: () => Hub;
   /** False: open it although shards are missing or of another size, to find out which. Default true. */
   readonly checkShards?: boolean;
   /** True: open what is there of an unfinished preparation. Default false. */
@@ -78,11 +80,8 @@ interface SplitShards {
  *   `forbidden` and `network`
  */
 export async function openDataset(reference: string, options: OpenDatasetOptions = {}): Promise<Dataset> {
-  const { checkShards = true, unfinished = false } = options;
-  const storage = await openStorage(
-    reference,
-    () => options.hub ?? createHub(hubFromEnvironment(process.env)),
-  );
+  const { connect = defaultHub, checkShards = true, unfinished = false } = options;
+  const storage = await openStorage(reference, connect);
   const path = storage.nameOf(manifestFile);
   const bytes = await storage.readFile(manifestFile);
   if (bytes === undefined) {
@@ -102,6 +101,10 @@ export async function openDataset(reference: string, options: OpenDatasetOptions
   return datasetOf(storage, manifest);
 }
 
+function defaultHub(): Hub {
+  return createHub(hubFromEnvironment(process.env));
+}
+
 async function requireShards(storage: DatasetStorage, shards: readonly ManifestShard[]): Promise<void> {
   for (const [file, damage] of await storage.compare(shards)) {
     const name = storage.nameOf(file);
@@ -118,6 +121,7 @@ function datasetOf(storage: DatasetStorage, manifest: Manifest): Dataset {
   };
   return {
     reference: storage.reference,
+    remedy: storage.remedy,
     manifest,
     fingerprint,
     maxSeqLen: settings.maxSeqLen,

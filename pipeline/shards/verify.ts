@@ -92,7 +92,7 @@ async function* readShard(
   const sha256 = hash.digest('hex');
   return sha256 === shard.sha256
     ? undefined
-    : `(altered content: its sha256 is ${sha256}, expected ${shard.sha256})`;
+    : `altered content, its sha256 is ${sha256}, expected ${shard.sha256}`;
 }
 
 /** Bytes [start, end) of a shard: a row group, or what lies between two. */

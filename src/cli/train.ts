@@ -16,8 +16,8 @@ const spec = {
     },
     data: {
       type: 'string',
-      placeholder: 'folder',
-      help: 'prepared dataset (default: cache/datasets/wiki-books-256)',
+      placeholder: 'folder or hub:org/name',
+      help: 'prepared dataset, hub:org/name[@revision] reads one by streaming (default: cache/datasets/wiki-books-256)',
     },
     out: { type: 'string', placeholder: 'folder', help: 'folder of the run (default: runs/<mode>-<model>)' },
     mode: { type: 'string', placeholder: 'mlm|taco', help: 'objective (default: taco)' },
