@@ -164,7 +164,7 @@ async function branchOf(hub: HubWriter, repository: HubRepository, branch: strin
     return hub.resolveCommit(repository, 'main');
   });
   const listed = (await hub.listFiles(repository, commit)) ?? [];
-  const hasCard = listed.some(({ path }) => path === 'README.md');
+  const hasCard = listed.some(({ path, sizeBytes }) => path === 'README.md' && sizeBytes > 0);
   const card = hasCard ? await hub.readFile(repository, commit, 'README.md') : null;
   return {
     commit,

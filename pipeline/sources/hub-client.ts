@@ -53,7 +53,7 @@ export interface HubConnection {
     readonly accessToken?: `hf_${string}`;
   };
   /** For errors. */
-  subjectOf(repository: HubRepository, revision?: string, path?: string): HubSubject;
+  readonly subjectOf: (repository: HubRepository, revision?: string, path?: string) => HubSubject;
 }
 
 /**
