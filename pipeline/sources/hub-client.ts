@@ -165,15 +165,11 @@ export function readingHub(connection: HubConnection, signal?: AbortSignal): Hub
     },
 
     async readFile(repository, commit, path) {
+      const params = { ...base, repo: repository, revision: commit, path: encodePath(path) };
       try {
-        const blob = await downloadFile({
-          ...base,
-          repo: repository,
-          revision: commit,
-          path: encodePath(path),
-          xet: false,
-        });
-        return blob === null ? null : await slice(blob, 0, blob.size);
+        const info = await fileDownloadInfo(params);
+        if (info === null) return null;
+        return await slice(await blobOf(params, beyond(info), false), 0, info.size);
       } catch (error) {
         throw hubError(error, subjectOf(repository, commit, path));
       }
@@ -215,12 +211,15 @@ async function openBlob(params: FileParams, sizeBytes: number, name: string): Pr
       },
     );
   }
-  // With one byte more than there is, even all of the file is asked for as a range, whose answer is checked.
-  const beyond = { ...info, size: info.size + 1 };
   return {
-    direct: await blobOf(params, beyond, false),
+    direct: await blobOf(params, beyond(info), false),
     xet: info.xet === undefined ? undefined : await blobOf(params, info, true),
   };
+}
+
+/** With one byte more than there is, even all of a file is asked for as a range, whose answer is checked. */
+function beyond(info: FileDownloadInfoOutput): FileDownloadInfoOutput {
+  return { ...info, size: info.size + 1 };
 }
 
 async function blobOf(params: FileParams, downloadInfo: FileDownloadInfoOutput, xet: boolean): Promise<Blob> {
