@@ -47,6 +47,7 @@ export async function* verifyDataset(
   const totalBytes = shards.reduce((sum, { shard }) => sum + shard.bytes, 0);
   let doneBytes = 0;
   for (const entry of shards) {
+    signal?.throwIfAborted();
     const { shard, name } = entry;
     const { file } = shard;
     let damage = known.has(file) ? (known.get(file) ?? 'missing') : undefined;
@@ -58,8 +59,9 @@ export async function* verifyDataset(
       }
       damage = step.value;
     }
-    if (damage !== undefined) yield { kind: 'damaged', name, shard, damage };
     doneBytes += shard.bytes;
+    if (damage === undefined) continue;
+    yield { kind: 'damaged', name, shard, damage };
     yield { kind: 'progress', file, doneBytes, totalBytes };
   }
 }

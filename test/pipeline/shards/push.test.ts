@@ -1,7 +1,7 @@
 import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { checkRepositoryName, push } from '../../../pipeline/shards/push.ts';
+import { checkRepositoryName, planPush, push } from '../../../pipeline/shards/push.ts';
 import { commitsOfFiles, type LocalFile } from '../../../pipeline/shards/push-plan.ts';
 import { createHubWriter } from '../../../pipeline/sources/hub-upload.ts';
 import { filesBelow } from '../../support/folders.ts';
@@ -238,7 +238,6 @@ describe('push', () => {
         /^HF_TOKEN is not set; make a token with write permission at http/,
       );
       const planWith = async (token: string) => {
-        const { planPush } = await import('../../../pipeline/shards/push.ts');
         return planPush({ folder, repository: REPOSITORY, branch: 'main', hub: writerOf(token) });
       };
       expect(await lineOf(planWith('hf_unknown'))).toMatchObject({

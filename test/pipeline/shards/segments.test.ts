@@ -8,7 +8,14 @@ const special = { pad: 0, unk: 1, cls: 2, sep: 3, mask: 4 };
 
 /** Every row that the packer makes of documents, padded at the end. */
 function packed(documents: readonly (readonly number[])[], packing: 'concat' | 'documents'): number[][] {
-  const options = { maxSeqLen: 6, packing, rowsPerGroup: 2, validation: 0, seed: 1, specialTokenIds: special };
+  const options = {
+    maxSeqLen: 6,
+    packing,
+    rowsPerGroup: 2,
+    validation: 0,
+    seed: 1,
+    specialTokenIds: special,
+  };
   const packer = new Packer(options);
   const groups = [...packer.pack(chunkOf(documents))];
   const rest = packer.finish('train', 'pad').group;
