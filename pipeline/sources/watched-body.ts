@@ -22,18 +22,23 @@ function watched(
 ): Blob {
   const stream = (): ReadableStream<Uint8Array> => {
     const reader = open().getReader();
-    return new ReadableStream({
-      async pull(controller) {
-        const { done, value } = await reader.read();
-        if (done) {
-          controller.close();
-          return;
-        }
-        onTaken(value.length);
-        controller.enqueue(value);
+    // Nothing is read ahead of the connection: what was taken is on its way.
+    const nothingAhead = { highWaterMark: 0 };
+    return new ReadableStream(
+      {
+        async pull(controller) {
+          const { done, value } = await reader.read();
+          if (done) {
+            controller.close();
+            return;
+          }
+          onTaken(value.length);
+          controller.enqueue(value);
+        },
+        cancel: (reason) => reader.cancel(reason),
       },
-      cancel: (reason) => reader.cancel(reason),
-    });
+      nothingAhead,
+    );
   };
   return Object.defineProperties(new Blob([]), { size: { value: size }, stream: { value: stream } });
 }
