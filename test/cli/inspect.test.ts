@@ -6,6 +6,7 @@ import { builtinTokenizer } from '../../pipeline/text/builtin-vocabulary.ts';
 import { createTokenizer } from '../../pipeline/text/wordpiece.ts';
 import { type CommandResult, runCli } from '../support/commands.ts';
 import { temporaryFolder } from '../support/folders.ts';
+import { pushBench, REPOSITORY, TOKEN } from '../support/pushed-dataset.ts';
 import { writeTrainingFiles } from '../support/training.ts';
 
 const DOCUMENTS = [
@@ -128,5 +129,21 @@ describe('npm run inspect', () => {
     expect(lines.at(-1)).toMatch(
       /^error: 2 of 4 shards of .*data are damaged; run prepare-data for this folder again/,
     );
+  });
+
+  it('--verify of a dataset on the Hub ends with Ctrl-C', async () => {
+    const bench = await pushBench();
+    await bench.push();
+    const env = { HF_ENDPOINT: bench.hub.endpoint, HF_TOKEN: TOKEN };
+    // The third shard never comes to an end.
+    bench.hub.fail({ match: /xet-bridge/, fault: { kind: 'stall', afterBytes: 10 }, after: 4 });
+    const { status, stderr } = await runCli('inspect', [`hub:${REPOSITORY}`, '--verify'], {
+      env,
+      onStderr: (text, child) => {
+        if (text.includes('verify ') && !text.includes('stopping')) child.kill('SIGINT');
+      },
+    });
+    expect(status).toBe(130);
+    expect(stderr).toContain('stopping at the next safe place');
   });
 });
