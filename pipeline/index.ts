@@ -22,11 +22,22 @@ export { STAGES, type StageTimes } from './stage-times.ts';
 export { keyOf, Random } from './random.ts';
 export { AtomicFile, type CommittedFile, syncFolder, writeFileAtomic } from './shards/atomic.ts';
 export { type Dataset, openDataset } from './shards/dataset.ts';
+export {
+  describeMaking,
+  describeSources,
+  describeTotals,
+  exact,
+  type Fact,
+} from './shards/describe.ts';
+export { planPush, push, type PushEvent, type PushPlan } from './shards/push.ts';
+export { type RowSegment, segmentsOf } from './shards/segments.ts';
+export { verifyDataset } from './shards/verify.ts';
+export { createHub } from './sources/hub-client.ts';
+export { createHubWriter } from './sources/hub-upload.ts';
 export type { Manifest, ManifestShard, Split } from './shards/manifest.ts';
 export { BUILTIN_TOKENIZER } from './text/builtin-vocabulary.ts';
-export { loadTokenizer, type TokenizerFiles } from './text/load-tokenizer.ts';
 export { tokenizerFilesOf } from './text/tokenizer-files.ts';
-export { type AddedToken, type TokenizerSpec, tokenizerFingerprint } from './text/vocabulary.ts';
+export type { AddedToken, TokenizerSpec } from './text/vocabulary.ts';
 export { type FolderLock, lockFolder } from './shards/lock.ts';
 export { createHubFiles, type HubFiles, hubFromEnvironment } from './sources/hub.ts';
 export type { Input } from './sources/mix.ts';

@@ -1,15 +1,20 @@
-import { stat } from 'node:fs/promises';
-import { join } from 'node:path';
-import pLimit from 'p-limit';
 import { TacoError } from '../errors.ts';
+import { createHub, type Hub } from '../sources/hub-client.ts';
+import { hubFromEnvironment } from '../sources/hub.ts';
+import { parseTokenizerFiles } from '../text/tokenizer-files.ts';
+import { type TokenizerSpec, tokenizerFingerprint } from '../text/vocabulary.ts';
 import type { SpecialTokenIds } from '../types.ts';
-import { damageOf } from './check.ts';
-import { type Manifest, type ManifestShard, manifestFile, readManifest, type Split } from './manifest.ts';
-import { damagedShard, readError, ShardReader, type TokenRows } from './reader.ts';
+import { type Manifest, type ManifestShard, manifestFile, parseManifest, type Split } from './manifest.ts';
+import { ShardReader, type TokenRows } from './reader.ts';
+import { DamagedShard, missingShard } from './shard-source.ts';
+import { type DatasetStorage, openStorage } from './storage.ts';
 
-/** A prepared dataset, open for reading. Holds no file open and nothing that needs closing. */
+/** A prepared dataset, open for reading: in a folder or on the Hub. Holds nothing that needs closing. */
 export interface Dataset {
-  readonly folder: string;
+  /** Opens the very same dataset again: its folder, or `hub:org/name@<commit>`, however a branch has moved. */
+  readonly reference: string;
+  /** What to do about damaged files: ends a message. */
+  readonly remedy: string;
   readonly manifest: Manifest;
   /** Names the rows: equal fingerprints mean equal rows. */
   readonly fingerprint: string;
@@ -23,14 +28,38 @@ export interface Dataset {
   placeOf(split: Split, row: number): { readonly group: number; readonly row: number };
   /**
    * @param group from 0 to `numGroups(split) - 1`, in the order of the shards
-   * @throws TacoError `not-found`, `disk`, or `corrupt` naming file and offset
+   * @throws TacoError `not-found`, `disk`, `network`, or `corrupt` naming file and offset
    */
   readGroup(split: Split, group: number): Promise<TokenRows>;
+  /**
+   * The tokenizer that the rows were made with, from the dataset's own files.
+   * @throws TacoError `not-found`, `corrupt`, `disk`, `network`
+   */
+  readTokenizer(): Promise<TokenizerSpec>;
+  /** The shards one by one. */
+  readonly shards: readonly DatasetShard[];
+  /**
+   * Shards that are missing (`undefined`) or differ in size or, on the Hub, in hash, by file, in words. Reads none.
+   * @throws TacoError `disk`, `network`
+   */
+  compareShards(): Promise<ReadonlyMap<string, string | undefined>>;
+}
+
+/** A shard of the manifest and how to read it. */
+export interface DatasetShard {
+  readonly shard: ManifestShard;
+  readonly reader: ShardReader;
+  /** How messages call it. */
+  readonly name: string;
 }
 
 export interface OpenDatasetOptions {
-  /** `sizes` looks at each shard's size; `hashes` reads them all and compares sha256 too. Default `sizes`. */
-  readonly verify?: 'sizes' | 'hashes';
+  /** Opens the Hub, for a `hub:` reference. Default: that of `HF_ENDPOINT`, with `HF_TOKEN`. */
+  readonly connect?: () => Hub;
+  /** False: open it although shards are missing or of another size, to find out which. Default true. */
+  readonly checkShards?: boolean;
+  /** True: open what is there of an unfinished preparation. Default false. */
+  readonly unfinished?: boolean;
 }
 
 interface SplitShards {
@@ -40,38 +69,59 @@ interface SplitShards {
   readonly firstRows: readonly number[];
   readonly firstGroups: readonly number[];
   readonly readers: readonly ShardReader[];
+  readonly files: readonly ManifestShard[];
 }
 
-const MAX_CONCURRENT_FILES = 8;
-
 /**
- * Opens a folder that prepare-data filled and checks that it is whole: manifest, status, every shard's size.
+ * Opens a dataset that prepare-data made and checks that it is whole: manifest, status, every shard's size.
+ * @param reference its folder, or `hub:org/name[@revision]`
  * @throws TacoError `not-found` without a manifest or shard, `mismatch` when preparation is unfinished or the
- *   manifest is of another version, `corrupt` when something is not what the manifest says
+ *   manifest is of another version, `corrupt` when something is not what the manifest says; on the Hub also
+ *   `forbidden` and `network`
  */
-export async function openDataset(folder: string, options: OpenDatasetOptions = {}): Promise<Dataset> {
-  const manifest = await readManifest(folder);
-  const path = join(folder, manifestFile);
-  if (manifest === undefined) {
+export async function openDataset(reference: string, options: OpenDatasetOptions = {}): Promise<Dataset> {
+  const { connect = defaultHub, checkShards = true, unfinished = false } = options;
+  const storage = await openStorage(reference, connect);
+  const path = storage.nameOf(manifestFile);
+  const bytes = await storage.readFile(manifestFile);
+  if (bytes === undefined) {
     throw new TacoError(
-      `there is no dataset in ${folder} (${manifestFile} is missing); make one with npm run prepare-data -- --out ${folder}`,
+      `there is no dataset in ${storage.reference} (${manifestFile} is missing); ${storage.absence}`,
       { code: 'not-found', stage: 'batches', path },
     );
   }
-  if (manifest.status !== 'complete') {
+  const manifest = parseManifest(Buffer.from(bytes).toString('utf8'), path);
+  if (manifest.status !== 'complete' && !unfinished) {
     throw new TacoError(
-      `the dataset in ${folder} is not complete; wait for prepare-data, or run the same command again: it continues where it stopped`,
+      `the dataset in ${storage.reference} is not complete; wait for prepare-data, or run the same command again: it continues where it stopped`,
       { code: 'mismatch', stage: 'batches', path },
     );
   }
-  await checkShards(folder, manifest.shards, options.verify ?? 'sizes');
+  if (checkShards) await requireShards(storage, manifest.shards);
+  return datasetOf(storage, manifest);
+}
+
+function defaultHub(): Hub {
+  return createHub(hubFromEnvironment(process.env));
+}
+
+async function requireShards(storage: DatasetStorage, shards: readonly ManifestShard[]): Promise<void> {
+  for (const [file, damage] of await storage.compare(shards)) {
+    const name = storage.nameOf(file);
+    if (damage === undefined) throw missingShard(name, storage.remedy);
+    throw new DamagedShard(name, `(${damage})`, storage.remedy);
+  }
+}
+
+function datasetOf(storage: DatasetStorage, manifest: Manifest): Dataset {
   const { settings, tokenizer, fingerprint } = manifest;
   const splits = {
-    train: splitShards(folder, manifest, 'train'),
-    validation: splitShards(folder, manifest, 'validation'),
+    train: splitShards(storage, manifest, 'train'),
+    validation: splitShards(storage, manifest, 'validation'),
   };
   return {
-    folder,
+    reference: storage.reference,
+    remedy: storage.remedy,
     manifest,
     fingerprint,
     maxSeqLen: settings.maxSeqLen,
@@ -92,40 +142,42 @@ export async function openDataset(folder: string, options: OpenDatasetOptions = 
       const shard = lastAtMost(firstGroups, group);
       return readers[shard]!.readGroup(group - firstGroups[shard]!);
     },
+    readTokenizer: () => readTokenizer(storage, manifest),
+    compareShards: () => storage.compare(manifest.shards),
+    shards: [splits.train, splits.validation].flatMap(({ files, readers }) =>
+      files.map((shard, index) => ({ shard, reader: readers[index]!, name: storage.nameOf(shard.file) })),
+    ),
   };
 }
 
-async function checkShards(
-  folder: string,
-  shards: readonly ManifestShard[],
-  verify: 'sizes' | 'hashes',
-): Promise<void> {
-  const limit = pLimit(MAX_CONCURRENT_FILES);
-  await Promise.all(
-    shards.map((shard) =>
-      limit(async () => {
-        const path = join(folder, shard.file);
-        const damage =
-          verify === 'hashes' ? await damageOf(folder, shard) : await wrongSize(path, shard.bytes);
-        if (damage !== undefined) throw damagedShard(path, `(${damage})`);
-      }),
-    ),
+async function readTokenizer(storage: DatasetStorage, manifest: Manifest): Promise<TokenizerSpec> {
+  const read = async (file: string) => {
+    const bytes = await storage.readFile(file);
+    return bytes === undefined ? null : { path: storage.nameOf(file), bytes };
+  };
+  const [tokenizerJson, vocabText, tokenizerConfig] = await Promise.all(
+    ['tokenizer.json', 'vocab.txt', 'tokenizer_config.json'].map(read),
   );
-}
-
-async function wrongSize(path: string, expected: number): Promise<string | undefined> {
-  try {
-    const { size } = await stat(path);
-    return size === expected ? undefined : `${size} bytes, expected ${expected}`;
-  } catch (error) {
-    throw readError(path, error);
+  const files = {
+    tokenizerJson: tokenizerJson ?? null,
+    vocabText: vocabText ?? null,
+    tokenizerConfig: tokenizerConfig ?? null,
+  };
+  const tokenizer = parseTokenizerFiles(files, storage.reference);
+  if (tokenizerFingerprint(tokenizer) !== manifest.tokenizer.fingerprint) {
+    throw new TacoError(
+      `the tokenizer in ${storage.reference} is not the one that its rows were made with; ${storage.tokenizerRemedy}`,
+      { code: 'corrupt', stage: 'train', path: storage.reference },
+    );
   }
+  return tokenizer;
 }
 
-function splitShards(folder: string, manifest: Manifest, split: Split): SplitShards {
+function splitShards(storage: DatasetStorage, manifest: Manifest, split: Split): SplitShards {
   const { settings, tokenizer, totals } = manifest;
   const { rowsPerGroup, maxSeqLen } = settings;
   const { vocabSize } = tokenizer;
+  const path = storage.nameOf(manifestFile);
   const shards = manifest.shards.filter((shard) => shard.split === split && shard.rows > 0);
   const firstRows: number[] = [];
   const firstGroups: number[] = [];
@@ -135,8 +187,8 @@ function splitShards(folder: string, manifest: Manifest, split: Split): SplitSha
     // The order of training rows counts on full row groups; validation is read one group after another.
     if (split === 'train' && numRows % rowsPerGroup !== 0) {
       throw new TacoError(
-        `${join(folder, manifestFile)} lists ${file} after ${numRows} training rows, expected a multiple of ${rowsPerGroup}; prepare the dataset again`,
-        { code: 'corrupt', stage: 'shards', path: join(folder, manifestFile) },
+        `${path} lists ${file} after ${numRows} training rows, expected a multiple of ${rowsPerGroup}; prepare the dataset again`,
+        { code: 'corrupt', stage: 'shards', path },
       );
     }
     firstRows.push(numRows);
@@ -147,15 +199,16 @@ function splitShards(folder: string, manifest: Manifest, split: Split): SplitSha
   const expectedRows = split === 'train' ? totals.trainRows : totals.validationRows;
   if (numRows !== expectedRows) {
     throw new TacoError(
-      `${join(folder, manifestFile)} lists shards of ${numRows} ${split} rows, its total says ${expectedRows}; prepare the dataset again`,
-      { code: 'corrupt', stage: 'shards', path: join(folder, manifestFile) },
+      `${path} lists shards of ${numRows} ${split} rows, its total says ${expectedRows}; prepare the dataset again`,
+      { code: 'corrupt', stage: 'shards', path },
     );
   }
-  const readers = shards.map(
-    ({ file, rows, bytes }) =>
-      new ShardReader({ path: join(folder, file), rows, bytes, rowsPerGroup, maxSeqLen, vocabSize }),
-  );
-  return { numRows, numGroups, firstRows, firstGroups, readers };
+  const readers = shards.map((shard) => {
+    const { file, rows, bytes } = shard;
+    const expectation = { path: storage.nameOf(file), rows, bytes, rowsPerGroup, maxSeqLen, vocabSize };
+    return new ShardReader(expectation, storage.shard(shard));
+  });
+  return { numRows, numGroups, firstRows, firstGroups, readers, files: shards };
 }
 
 /** Index of the last entry of an ascending list that is at most `value`. */

@@ -1,8 +1,8 @@
-import { open } from 'node:fs/promises';
 import { type FileMetaData, parquetMetadataAsync, parquetRead, parquetSchema } from 'hyparquet';
 import { getMaxDefinitionLevel, getMaxRepetitionLevel } from 'hyparquet/src/schema.js';
-import { messageOf, systemCodeOf, TacoError } from '../errors.ts';
+import { messageOf, TacoError } from '../errors.ts';
 import { checkPages, DamagedPage, decodeListPage } from './list-page.ts';
+import { DamagedShard, localShard, type ShardSource } from './shard-source.ts';
 
 /** Rows of a row group in memory. Half the size where the vocabulary allows. */
 export interface TokenRows {
@@ -13,6 +13,7 @@ export interface TokenRows {
 
 /** What a shard must be, from the manifest. */
 export interface ShardExpectation {
+  /** Where it lies; on the Hub, how messages call it. */
   readonly path: string;
   readonly rows: number;
   readonly bytes: number;
@@ -30,38 +31,86 @@ interface ShardIndex {
   readonly maxDefinition: number;
 }
 
+/** A row group and the bytes it came from. */
+export interface DecodedGroup {
+  readonly rows: TokenRows;
+  readonly bytes: Uint8Array<ArrayBuffer>;
+}
+
+/** A part of the file in memory, from byte `start` on. */
+interface HeldBytes {
+  readonly start: number;
+  readonly chunk: Uint8Array<ArrayBuffer>;
+}
+
 const COLUMN = 'input_ids';
 const FOOTER_FETCH_BYTES = 64 << 10;
 
-/**
- * One shard, read a row group at a time. The footer is read once; files are open only while they are read, so
- * a dataset of any number of shards needs no handles.
- */
+/** One shard, read a row group at a time. The footer is read once. */
 export class ShardReader {
   readonly #shard: ShardExpectation;
+  readonly #source: ShardSource;
   #index: Promise<ShardIndex> | undefined;
 
-  constructor(shard: ShardExpectation) {
+  /** @param source where its bytes are, the file at `shard.path` unless given */
+  constructor(shard: ShardExpectation, source: ShardSource = localShard(shard.path)) {
     this.#shard = shard;
+    this.#source = source;
   }
 
   /**
    * @param group row group within the shard
-   * @throws TacoError `not-found`, `disk`, or `corrupt` naming file and offset
+   * @throws TacoError `not-found`, `disk`, `network`, or `corrupt` naming file and offset
    */
   async readGroup(group: number): Promise<TokenRows> {
+    const { start, end } = await this.rangeOf(group);
+    return (await this.decodeGroup(group, await this.#source.read(start, end))).rows;
+  }
+
+  get numGroups(): number {
+    return Math.ceil(this.#shard.rows / this.#shard.rowsPerGroup);
+  }
+
+  /** Bytes [start, end) as they are. @throws as `readGroup` */
+  readBytes(start: number, end: number): Promise<Uint8Array<ArrayBuffer>> {
+    return this.#source.read(start, end);
+  }
+
+  /** Bytes [start, end) of the file that hold a row group. @throws as `readGroup` */
+  async rangeOf(group: number): Promise<{ readonly start: number; readonly end: number }> {
+    const { offsets, lengths } = await this.#openIndex();
+    return { start: offsets[group]!, end: offsets[group]! + lengths[group]! };
+  }
+
+  /**
+   * Decodes the bytes of a row group. Those from another machine that turn out damaged are fetched once more:
+   * the way may have spoilt them.
+   * @returns the rows, and the bytes they were decoded from
+   * @throws as `readGroup`
+   */
+  async decodeGroup(group: number, bytes: Uint8Array<ArrayBuffer>): Promise<DecodedGroup> {
+    try {
+      return { rows: await this.#decode(group, bytes), bytes };
+    } catch (error) {
+      if (!this.#source.isRemote || !(error instanceof DamagedShard)) throw error;
+    }
+    const { start, end } = await this.rangeOf(group);
+    const again = await this.#source.read(start, end);
+    return { rows: await this.#decode(group, again), bytes: again };
+  }
+
+  async #decode(group: number, chunk: Uint8Array<ArrayBuffer>): Promise<TokenRows> {
     const { rows, rowsPerGroup, maxSeqLen } = this.#shard;
-    const { offsets, lengths, codec, maxRepetition, maxDefinition } = await this.#openIndex();
+    const { offsets, codec, maxRepetition, maxDefinition } = await this.#openIndex();
     const start = offsets[group]!;
     const numRows = Math.min(rowsPerGroup, rows - group * rowsPerGroup);
-    const chunk = new Uint8Array(await this.#readBytes(start, start + lengths[group]!));
     const layout = { numRows, rowLength: maxSeqLen, codec, maxRepetition, maxDefinition };
     let ids: ArrayLike<unknown> | undefined;
     try {
       ids = decodeListPage(chunk, layout);
       if (ids === undefined) {
         checkPages(chunk, layout);
-        ids = await this.#decodeOtherLayout(group, numRows);
+        ids = await this.#decodeOtherLayout(group, numRows, { start, chunk });
       }
     } catch (error) {
       if (error instanceof TacoError) throw error;
@@ -81,11 +130,13 @@ export class ShardReader {
 
   async #readIndex(): Promise<ShardIndex> {
     const { bytes } = this.#shard;
-    try {
-      return this.#indexOf(await this.#readMetadata());
-    } catch (error) {
-      if (error instanceof TacoError) throw error;
-      throw this.#damaged(`in the footer, before byte ${bytes}: ${messageOf(error)}`, error);
+    for (let lastTry = !this.#source.isRemote; ; lastTry = true) {
+      try {
+        return this.#indexOf(await this.#readMetadata());
+      } catch (error) {
+        if (error instanceof TacoError) throw error;
+        if (lastTry) throw this.#damaged(`in the footer, before byte ${bytes}: ${messageOf(error)}`, error);
+      }
     }
   }
 
@@ -97,7 +148,7 @@ export class ShardReader {
   #indexOf(metadata: FileMetaData): ShardIndex {
     const { rows, rowsPerGroup, bytes } = this.#shard;
     const groups = metadata.row_groups;
-    const numGroups = Math.ceil(rows / rowsPerGroup);
+    const { numGroups } = this;
     if (groups.length !== numGroups) {
       throw new Error(`${groups.length} row groups, expected ${numGroups} of ${rowsPerGroup} rows`);
     }
@@ -115,8 +166,9 @@ export class ShardReader {
       }
       const start = Number(column.dictionary_page_offset ?? column.data_page_offset);
       const length = Number(column.total_compressed_size);
-      if (column.type !== 'INT32' || !(start >= 4 && length > 0 && start + length <= bytes)) {
-        throw new Error(`row group ${i} is not of ids within the file`);
+      const previousEnd = i === 0 ? 4 : offsets[i - 1]! + lengths[i - 1]!;
+      if (column.type !== 'INT32' || !(start >= previousEnd && length > 0 && start + length <= bytes)) {
+        throw new Error(`row group ${i} is not of ids behind the one before, within the file`);
       }
       offsets[i] = start;
       lengths[i] = length;
@@ -135,12 +187,12 @@ export class ShardReader {
   }
 
   /** Dictionaries, several pages, other codecs: shards that another program has rewritten. */
-  async #decodeOtherLayout(group: number, numRows: number): Promise<unknown[]> {
+  async #decodeOtherLayout(group: number, numRows: number, held: HeldBytes): Promise<unknown[]> {
     const { rowsPerGroup, maxSeqLen } = this.#shard;
     const { compressors } = await import('hyparquet-compressors');
     const ids: unknown[] = [];
     await parquetRead({
-      file: this.#asyncBuffer(),
+      file: this.#asyncBuffer(held),
       metadata: await this.#readMetadata(),
       columns: [COLUMN],
       rowStart: group * rowsPerGroup,
@@ -176,62 +228,26 @@ export class ShardReader {
     return checked;
   }
 
-  #asyncBuffer(): { byteLength: number; slice: (start: number, end?: number) => Promise<ArrayBuffer> } {
+  /** The file as hyparquet reads it; what is in memory already is not read again. */
+  #asyncBuffer(held?: HeldBytes): {
+    byteLength: number;
+    slice: (start: number, end?: number) => Promise<ArrayBuffer>;
+  } {
     const { bytes } = this.#shard;
-    return { byteLength: bytes, slice: (start, end = bytes) => this.#readBytes(start, end) };
+    return {
+      byteLength: bytes,
+      slice: async (start, end = bytes) => {
+        const offset = held === undefined ? -1 : start - held.start;
+        const isHeld = held !== undefined && offset >= 0 && end <= held.start + held.chunk.length;
+        const part = isHeld
+          ? held.chunk.subarray(offset, offset + end - start)
+          : await this.#source.read(start, end);
+        return part.buffer.slice(part.byteOffset, part.byteOffset + part.byteLength);
+      },
+    };
   }
 
-  async #readBytes(start: number, end: number): Promise<ArrayBuffer> {
-    const { path } = this.#shard;
-    const buffer = new ArrayBuffer(end - start);
-    try {
-      const handle = await open(path, 'r');
-      try {
-        let filled = 0;
-        while (filled < buffer.byteLength) {
-          const view = new Uint8Array(buffer, filled);
-          const { bytesRead } = await handle.read(view, 0, view.length, start + filled);
-          if (bytesRead === 0) {
-            throw this.#damaged(`at byte ${start + filled}: the file ends there, expected ${end} bytes`);
-          }
-          filled += bytesRead;
-        }
-      } finally {
-        await handle.close();
-      }
-    } catch (error) {
-      throw readError(path, error);
-    }
-    return buffer;
+  #damaged(what: string, cause?: unknown): DamagedShard {
+    return new DamagedShard(this.#shard.path, what, this.#source.remedy, cause);
   }
-
-  #damaged(what: string, cause?: unknown): TacoError {
-    const { path } = this.#shard;
-    return damagedShard(path, what, cause);
-  }
-}
-
-/** A shard that is not what the manifest says. */
-export function damagedShard(path: string, what: string, cause?: unknown): TacoError {
-  return new TacoError(
-    `${path} is damaged ${what}; run prepare-data for this folder again: it makes such shards anew`,
-    { code: 'corrupt', stage: 'shards', path, cause },
-  );
-}
-
-/** What the file system said about a shard. */
-export function readError(path: string, error: unknown): TacoError {
-  if (error instanceof TacoError) return error;
-  if (systemCodeOf(error) === 'ENOENT') {
-    return new TacoError(
-      `${path} is missing, the manifest lists it; run prepare-data for this folder again: it makes such shards anew`,
-      { code: 'not-found', stage: 'shards', path, cause: error },
-    );
-  }
-  return new TacoError(`cannot read ${path}: ${messageOf(error)}`, {
-    code: 'disk',
-    stage: 'shards',
-    path,
-    cause: error,
-  });
 }

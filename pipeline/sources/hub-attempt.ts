@@ -1,4 +1,5 @@
 import { messageOf, systemCodeOf } from '../errors.ts';
+import { watchBody } from './watched-body.ts';
 
 /** One request with its whole body, or what went wrong. */
 export type Attempt =
@@ -17,12 +18,14 @@ export interface Fault {
 
 export interface AttemptOptions {
   readonly fetch: typeof fetch;
-  /** Until the answer's headers are there. */
+  /** Until the answer's headers are there, since the last of the request's body was taken. */
   readonly headersTimeoutMs: number;
   /** Longest silence within a body. */
   readonly stallTimeoutMs: number;
   /** Decides on the headers whether the body is wanted; a text is a fault. */
   readonly inspect: (response: Response) => string | undefined;
+  /** Bytes of the request's body that were taken since the last call; negative when a try was in vain. */
+  readonly onSent?: ((bytes: number) => void) | undefined;
 }
 
 const UNREACHABLE = new Set(['ENOTFOUND', 'EAI_AGAIN', 'ECONNREFUSED', 'ENETUNREACH', 'EHOSTUNREACH']);
@@ -42,15 +45,27 @@ export async function attempt(
 ): Promise<Attempt> {
   const timeout = new AbortController();
   const signal = AbortSignal.any([timeout.signal, ...callerSignals]);
-  let timer = setTimeout(() => {
+  const expire = (): void => {
     timeout.abort();
-  }, options.headersTimeoutMs);
+  };
+  let timer = setTimeout(expire, options.headersTimeoutMs);
+  let sentBytes = 0;
+  const body = watchBody(init.body, (bytes) => {
+    sentBytes += bytes;
+    options.onSent?.(bytes);
+    clearTimeout(timer);
+    timer = setTimeout(expire, options.headersTimeoutMs);
+  });
+  const unsend = (): void => {
+    if (sentBytes > 0) options.onSent?.(-sentBytes);
+  };
   let response: Response | undefined;
   try {
-    response = await options.fetch(url, { ...init, signal });
+    response = await options.fetch(url, { ...init, ...(body === undefined ? {} : { body }), signal });
     const problem = options.inspect(response);
     if (problem !== undefined) {
       await response.body?.cancel().catch(() => undefined);
+      unsend();
       return fault(problem, response);
     }
     const blocks: Uint8Array[] = [];
@@ -58,22 +73,21 @@ export async function attempt(
     const reader = response.body?.getReader() as ReadableStreamDefaultReader<Uint8Array> | undefined;
     while (reader !== undefined) {
       clearTimeout(timer);
-      timer = setTimeout(() => {
-        timeout.abort();
-      }, options.stallTimeoutMs);
+      timer = setTimeout(expire, options.stallTimeoutMs);
       const { done, value } = await reader.read();
       if (done) break;
       blocks.push(value);
       length += value.length;
     }
-    const body = new Uint8Array(length);
+    const content = new Uint8Array(length);
     let offset = 0;
     for (const block of blocks) {
-      body.set(block, offset);
+      content.set(block, offset);
       offset += block.length;
     }
-    return { kind: 'answer', response, body };
+    return { kind: 'answer', response, body: content };
   } catch (error) {
+    unsend();
     for (const caller of callerSignals) caller.throwIfAborted();
     if (timeout.signal.aborted) {
       const [where, limitMs] =

@@ -43,11 +43,24 @@ export interface Hub {
 /** Tunes waiting and time limits; what a test injects. */
 export type HubTuning = Partial<Omit<HubFetchOptions, 'endpoint' | 'token' | 'fetch' | 'signal' | 'onWait'>>;
 
+/** What every call of the Hub's client is made with. */
+export interface HubConnection {
+  readonly endpoint: string;
+  readonly accessToken: `hf_${string}` | undefined;
+  readonly base: {
+    readonly hubUrl: string;
+    readonly fetch: typeof fetch;
+    readonly accessToken?: `hf_${string}`;
+  };
+  /** For errors. */
+  readonly subjectOf: (repository: HubRepository, revision?: string, path?: string) => HubSubject;
+}
+
 /**
- * The Hub through its own client, with a `fetch` that retries.
+ * The Hub's own client, with a `fetch` that retries.
  * @throws TacoError `bad-config` for an endpoint or token that cannot be one
  */
-export function createHub(context: SourceContext, tuning: HubTuning = {}): Hub {
+export function connectHub(context: SourceContext, tuning: HubTuning = {}): HubConnection {
   const endpoint = checkEndpoint(context.endpoint ?? DEFAULT_ENDPOINT);
   const accessToken = checkToken(context.token);
   const hubFetch = createHubFetch({
@@ -58,18 +71,34 @@ export function createHub(context: SourceContext, tuning: HubTuning = {}): Hub {
     signal: context.signal,
     onWait: context.onWait,
   });
-  const base = { hubUrl: endpoint, fetch: hubFetch, ...(accessToken === undefined ? {} : { accessToken }) };
+  return {
+    endpoint,
+    accessToken,
+    base: { hubUrl: endpoint, fetch: hubFetch, ...(accessToken === undefined ? {} : { accessToken }) },
+    subjectOf: (repository, revision, path) => ({
+      type: repository.type,
+      repository: repository.name,
+      revision,
+      path,
+      endpoint,
+      hasToken: accessToken !== undefined,
+    }),
+  };
+}
+
+/**
+ * The Hub for reading.
+ * @throws TacoError `bad-config` for an endpoint or token that cannot be one
+ */
+export function createHub(context: SourceContext, tuning: HubTuning = {}): Hub {
+  return readingHub(connectHub(context, tuning), context.signal);
+}
+
+/** @param signal ends reads with its reason instead of an error of the network */
+export function readingHub(connection: HubConnection, signal?: AbortSignal): Hub {
+  const { base, endpoint, subjectOf } = connection;
   const limit = pLimit(MAX_CONCURRENT_READS);
   const preference: Preference = { xet: false };
-  const subjectOf = (repository: HubRepository, revision?: string, path?: string): HubSubject => ({
-    type: repository.type,
-    repository: repository.name,
-    revision,
-    path,
-    endpoint,
-    hasToken: accessToken !== undefined,
-  });
-
   return {
     endpoint,
 
@@ -128,7 +157,7 @@ export function createHub(context: SourceContext, tuning: HubTuning = {}): Hub {
               });
               return await readBlob(await opened, start, end, preference);
             } catch (error) {
-              context.signal?.throwIfAborted();
+              signal?.throwIfAborted();
               throw hubError(error, subject);
             }
           }),
@@ -136,15 +165,11 @@ export function createHub(context: SourceContext, tuning: HubTuning = {}): Hub {
     },
 
     async readFile(repository, commit, path) {
+      const params = { ...base, repo: repository, revision: commit, path: encodePath(path) };
       try {
-        const blob = await downloadFile({
-          ...base,
-          repo: repository,
-          revision: commit,
-          path: encodePath(path),
-          xet: false,
-        });
-        return blob === null ? null : await slice(blob, 0, blob.size);
+        const info = await fileDownloadInfo(params);
+        if (info === null) return null;
+        return await slice(await blobOf(params, beyond(info), false), 0, info.size);
       } catch (error) {
         throw hubError(error, subjectOf(repository, commit, path));
       }
@@ -186,12 +211,15 @@ async function openBlob(params: FileParams, sizeBytes: number, name: string): Pr
       },
     );
   }
-  // With one byte more than there is, even all of the file is asked for as a range, whose answer is checked.
-  const beyond = { ...info, size: info.size + 1 };
   return {
-    direct: await blobOf(params, beyond, false),
+    direct: await blobOf(params, beyond(info), false),
     xet: info.xet === undefined ? undefined : await blobOf(params, info, true),
   };
+}
+
+/** With one byte more than there is, even all of a file is asked for as a range, whose answer is checked. */
+function beyond(info: FileDownloadInfoOutput): FileDownloadInfoOutput {
+  return { ...info, size: info.size + 1 };
 }
 
 async function blobOf(params: FileParams, downloadInfo: FileDownloadInfoOutput, xet: boolean): Promise<Blob> {

@@ -24,6 +24,8 @@ export interface HubSubject {
   readonly path?: string | undefined;
   readonly endpoint: string;
   readonly hasToken: boolean;
+  /** What was to be done with it. Default `read`. */
+  readonly action?: 'read' | 'write to';
 }
 
 /** The page of a repository for people. */
@@ -34,11 +36,11 @@ export function pageOf({ endpoint, type, repository }: HubSubject): string {
 /** Any failure of a Hub call as one line that says what to do. */
 export function hubError(error: unknown, subject: HubSubject): TacoError {
   if (error instanceof TacoError) return error;
-  const { type, repository, revision, path } = subject;
+  const { type, repository, revision, path, action = 'read' } = subject;
   const what = `${type} ${repository}`;
   if (!(error instanceof HubStatusError)) {
     const file = path === undefined ? what : `${path} of ${what}`;
-    return fail(`cannot read ${file}: ${messageOf(error)}`, 'network', subject, error);
+    return fail(`cannot ${action} ${file}: ${messageOf(error)}`, 'network', subject, error);
   }
   const { status, errorCode } = error;
   const answer = `the Hub answered ${status}${error.message === `status ${status}` ? '' : `: ${error.message}`}`;
@@ -88,13 +90,13 @@ export function hubError(error: unknown, subject: HubSubject): TacoError {
   }
   if (status === 403) {
     return fail(
-      `HF_TOKEN may not read ${what} (${answer}); use a token that may`,
+      `HF_TOKEN may not ${action} ${what} (${answer}); use a token that may`,
       'forbidden',
       subject,
       error,
     );
   }
-  return fail(`cannot read ${what}: ${answer}`, 'network', subject, error);
+  return fail(`cannot ${action} ${what}: ${answer}`, 'network', subject, error);
 }
 
 function fail(

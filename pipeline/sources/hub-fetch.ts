@@ -30,6 +30,8 @@ export interface HubFetchOptions {
   readonly maxAttempts?: number | undefined;
   readonly headersTimeoutMs?: number | undefined;
   readonly stallTimeoutMs?: number | undefined;
+  /** Bytes of uploads that were taken since the last call; negative for a try that was in vain. */
+  readonly onSent?: ((bytes: number) => void) | undefined;
 }
 
 /** Rate limit windows last five minutes; a wait beyond this is not worth sitting out. */
@@ -87,7 +89,8 @@ class HubSession {
   }
 
   async fetch(input: string | URL | Request, init: RequestInit = {}): Promise<Response> {
-    const request = new Request(input, init);
+    // Without the body: it would be opened here and never read.
+    const request = new Request(input, { headers: new Headers(init.headers) });
     const { headers } = request;
     const call: Call = {
       url: request.url,
@@ -188,6 +191,7 @@ class HubSession {
       fetch: this.#options.fetch ?? fetch,
       headersTimeoutMs: this.#options.headersTimeoutMs ?? 30_000,
       stallTimeoutMs: this.#options.stallTimeoutMs ?? 30_000,
+      onSent: this.#options.onSent,
       inspect: (response) => {
         if (response.status === 429 || RETRYABLE.has(response.status)) return `status ${response.status}`;
         return rangeIgnored(target, response, call.range);

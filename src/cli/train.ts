@@ -17,8 +17,8 @@ const spec = {
     data: {
       type: 'string',
       multiple: true,
-      placeholder: 'folder',
-      help: 'prepared dataset; several are mixed by row, by their numbers of rows or by weights in front, as in 3:cache/datasets/wiki (default: cache/datasets/wiki-books-256)',
+      placeholder: 'folder or hub:org/name',
+      help: 'prepared dataset, hub:org/name[@revision] reads one by streaming; several are mixed by row, by their numbers of rows or by weights in front, as in 3:cache/datasets/wiki (default: cache/datasets/wiki-books-256)',
     },
     out: { type: 'string', placeholder: 'folder', help: 'folder of the run (default: runs/<mode>-<model>)' },
     mode: { type: 'string', placeholder: 'mlm|taco', help: 'objective (default: taco)' },

@@ -1,11 +1,9 @@
 import { readFileSync } from 'node:fs';
 import {
-  type Dataset,
-  loadTokenizer,
   type Mixture,
   openMixture,
+  parseDataSpecs,
   TacoError,
-  tokenizerFingerprint,
   type TokenizerSpec,
 } from '../../pipeline/index.ts';
 import { type BertConfig, modelPreset, readBertConfig } from '../model/config.ts';
@@ -46,7 +44,7 @@ export async function planRun(config: TrainConfig): Promise<RunPlan> {
       `${reference} has no training rows; prepare more text, or with a smaller --validation share`,
     );
   }
-  const tokenizer = await openTokenizer(mixture.parts[0]!.dataset);
+  const tokenizer = await mixture.parts[0]!.dataset.readTokenizer();
   const model = await modelOf(config, mixture);
   const numRows = config.maxSteps * config.gradAccum * config.batchSize;
   const numEpochs = sharesOf(mixture).map(
@@ -72,18 +70,6 @@ function repetitionNotes({ batchSize }: TrainConfig, mixture: Mixture): readonly
       `a micro-batch takes ${taken} rows of ${reference}, which has ${numRows} for training: rows come several times in one batch; prepare more text, or use a smaller --batch-size`,
     ];
   });
-}
-
-/** The dataset's folder holds its tokenizer: training never asks the Hub. */
-async function openTokenizer({ folder, manifest }: Dataset): Promise<TokenizerSpec> {
-  const tokenizer = await loadTokenizer(folder, { fetchHubFile: () => Promise.resolve(null) });
-  if (tokenizerFingerprint(tokenizer) !== manifest.tokenizer.fingerprint) {
-    throw new TacoError(
-      `the tokenizer in ${folder} is not the one that its rows were made with; run prepare-data again, it restores the files`,
-      { code: 'corrupt', stage: 'train', path: folder },
-    );
-  }
-  return tokenizer;
 }
 
 async function modelOf(config: TrainConfig, mixture: Mixture): Promise<BertConfig> {
@@ -128,7 +114,7 @@ export function sessionOptionsOf({ config, model }: RunPlan): SessionOptions {
 }
 
 /** How batches are drawn; the same for training and evaluation but for the seed. */
-export function samplingOf({ config }: RunPlan): {
+export function samplingOf({ config, mixture }: RunPlan): {
   readonly data: readonly string[];
   readonly batchSize: number;
   readonly mlmProbability: number;
@@ -143,7 +129,7 @@ export function samplingOf({ config }: RunPlan): {
     | undefined;
 } {
   return {
-    data: config.data,
+    data: pinnedData(config, mixture),
     batchSize: config.batchSize,
     mlmProbability: config.mlmProbability,
     taco:
@@ -157,6 +143,14 @@ export function samplingOf({ config }: RunPlan): {
             excludeSpecial: config.excludeSpecial,
           },
   };
+}
+
+/** `--data` as it was found: a run stays with the commits that it began with, however their branches move. */
+function pinnedData({ data }: TrainConfig, { parts }: Mixture): readonly string[] {
+  return parseDataSpecs(data).map(({ weight }, index) => {
+    const { reference } = parts[index]!.dataset;
+    return weight === undefined ? reference : `${weight}:${reference}`;
+  });
 }
 
 /** What a run learns, wherever it is computed. */

@@ -4,6 +4,8 @@ import { lastValueFrom, tap, toArray } from 'rxjs';
 import { createPrepareConfig, type PrepareConfig, type PrepareInput } from '../../pipeline/config.ts';
 import { type PrepareEvent, type PrepareOptions, prepare } from '../../pipeline/prepare.ts';
 import { type Dataset, openDataset } from '../../pipeline/shards/dataset.ts';
+import { DamagedShard } from '../../pipeline/shards/shard-source.ts';
+import { verifyDataset } from '../../pipeline/shards/verify.ts';
 import type { Split } from '../../pipeline/shards/manifest.ts';
 import { loadTokenizer } from '../../pipeline/text/load-tokenizer.ts';
 import { createTokenizer, type Tokenizer } from '../../pipeline/text/wordpiece.ts';
@@ -67,8 +69,12 @@ export function mixedConfig(folder: string, input: PrepareInput = {}): PrepareCo
 }
 
 /** A dataset whose files' hashes have been compared with the manifest. */
-export function openVerified(folder: string): Promise<Dataset> {
-  return openDataset(folder, { verify: 'hashes' });
+export async function openVerified(folder: string): Promise<Dataset> {
+  const dataset = await openDataset(folder);
+  for await (const event of verifyDataset(dataset)) {
+    if (event.kind === 'damaged') throw new DamagedShard(event.name, event.damage, 'prepare it again');
+  }
+  return dataset;
 }
 
 /** All rows of a split in the order of the shards, whose hashes are compared with the manifest. */

@@ -14,4 +14,6 @@ export interface LoggedRequest {
   /** Filled in when answered. */
   status: number;
   bytesSent: number;
+  /** Of the request's body. */
+  bytesReceived: number;
 }

@@ -31,7 +31,7 @@ export interface StoredFile {
 export interface Repository {
   readonly type: RepositoryType;
   readonly name: string;
-  readonly access: 'public' | 'private' | 'gated';
+  access: 'public' | 'private' | 'gated';
   readonly allowed: readonly string[];
   /** Branch → commit. */
   readonly branches: Map<string, string>;
@@ -120,7 +120,8 @@ async function addFolder(repository: Repository, revision: string, folder: strin
   register(repository, revision, hash.digest('hex'), files);
 }
 
-function register(
+/** Moves a branch to a new commit with these files, whatever they are stored in. */
+export function register(
   repository: Repository,
   revision: string,
   commit: string,
@@ -136,8 +137,11 @@ async function foldersOf(path: string): Promise<readonly string[]> {
   return entries.filter((entry) => entry.isDirectory()).map((entry) => entry.name);
 }
 
-function memoryFile(path: string, bytes: Uint8Array): StoredFile {
-  const isLarge = isLargeFile(path, bytes.length);
+export function memoryFile(
+  path: string,
+  bytes: Uint8Array,
+  isLarge = isLargeFile(path, bytes.length),
+): StoredFile {
   return {
     path,
     size: bytes.length,
@@ -171,11 +175,12 @@ function diskFile(path: string, absolute: string, size: number): StoredFile {
   };
 }
 
-function isLargeFile(path: string, size: number): boolean {
+/** What the Hub's default .gitattributes and its size limit make of a file. */
+export function isLargeFile(path: string, size: number): boolean {
   return path.endsWith('.parquet') || size > LARGE_BYTES;
 }
 
-function sha256(bytes: Uint8Array): string {
+export function sha256(bytes: Uint8Array): string {
   return createHash('sha256').update(bytes).digest('hex');
 }
 

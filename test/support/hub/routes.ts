@@ -2,11 +2,22 @@ import { type Answer, contentAnswer, json, refusal } from './answer.ts';
 import type { Fault } from './faults.ts';
 import type { LoggedRequest } from './log.ts';
 import type { Repository, RepositoryType, StoredFile } from './repositories.ts';
+import type { Uploads } from './uploads.ts';
 import type { XetStore } from './xet.ts';
+
+/** Whose a token is. */
+export interface Account {
+  readonly name: string;
+  readonly organizations?: readonly string[];
+  readonly role?: 'read' | 'write';
+}
+
+/** How large files are taken: to one address, in parts of `partBytes`, or as Xet. */
+export type UploadMode = 'basic' | 'xet' | { readonly partBytes: number };
 
 /** What the routes share. */
 export interface HubState {
-  readonly repositories: readonly Repository[];
+  readonly repositories: Repository[];
   readonly xet: XetStore;
   /** Of the Hub, `http://127.0.0.1:…`. */
   readonly endpoint: string;
@@ -14,6 +25,10 @@ export interface HubState {
   readonly storage: string;
   /** Tokens that exist. */
   readonly tokens: readonly string[];
+  /** What the tokens of those who may write stand for, by token. */
+  readonly accounts: Readonly<Record<string, Account>>;
+  readonly uploads: Uploads;
+  readonly uploadMode: UploadMode;
   readonly pageSize: number;
   /** Large files are announced as Xet files to clients that ask. */
   readonly announceXet: boolean;
@@ -23,7 +38,7 @@ export interface HubState {
 }
 
 /** Named parts of an address. */
-interface Params {
+export interface Params {
   readonly types?: string;
   readonly name?: string;
   readonly rest?: string;
@@ -32,16 +47,21 @@ interface Params {
   readonly hash?: string;
 }
 
-type Handler = (
+export type Handler = (
   state: HubState,
   params: Params,
   request: LoggedRequest,
-  context: { readonly query: URLSearchParams; readonly body: string; readonly fault: Fault | undefined },
+  context: { readonly query: URLSearchParams; readonly body: Buffer; readonly fault: Fault | undefined },
 ) => Promise<Answer>;
+
+export interface Route {
+  readonly pattern: RegExp;
+  readonly handler: Handler;
+}
 
 /** Address patterns, most specific first; a revision in `tree` is not encoded and may hold slashes. */
 const REPOSITORY = '(?<name>[^/]+/[^/]+)';
-export const ROUTES: readonly { readonly pattern: RegExp; readonly handler: Handler }[] = [
+export const ROUTES: readonly Route[] = [
   {
     pattern: new RegExp(`^GET /api/(?<types>datasets|models)/${REPOSITORY}/tree/(?<rest>.+)$`),
     handler: tree,
@@ -80,7 +100,7 @@ export const ROUTES: readonly { readonly pattern: RegExp; readonly handler: Hand
 ];
 
 /** Finds a repository, or the refusal that this client would get. */
-function access(
+export function access(
   state: HubState,
   params: Params,
   request: LoggedRequest,
@@ -108,7 +128,7 @@ function commitOf(repository: Repository, name: string): string | undefined {
   return repository.branches.get(branch) ?? (repository.commits.has(branch) ? branch : undefined);
 }
 
-function noRevision(name: string): Answer {
+export function noRevision(name: string): Answer {
   return refusal(404, 'RevisionNotFound', `Invalid rev id: ${name}`);
 }
 
@@ -192,14 +212,14 @@ async function pathsInfo(
   state: HubState,
   params: Params,
   request: LoggedRequest,
-  { body }: { body: string },
+  { body }: { body: Buffer },
 ): Promise<Answer> {
   const found = access(state, params, request, false);
   if ('refused' in found) return found.refused;
   const name = decodeURIComponent(params.revision!);
   const commit = commitOf(found.repository, name);
   if (commit === undefined) return noRevision(name);
-  const { paths } = JSON.parse(body) as { paths: string[] };
+  const { paths } = JSON.parse(body.toString()) as { paths: string[] };
   const files = paths.map((path) => found.repository.commits.get(commit)!.get(path));
   return json(await Promise.all(files.flatMap((file) => (file === undefined ? [] : [entryOf(state, file)]))));
 }
@@ -307,7 +327,11 @@ async function xorb(
 }
 
 /** Storage takes its own signature or nothing: a token that was sent along is an error, as it is with S3. */
-function refuseSigned(state: HubState, request: LoggedRequest, query: URLSearchParams): Answer | undefined {
+export function refuseSigned(
+  state: HubState,
+  request: LoggedRequest,
+  query: URLSearchParams,
+): Answer | undefined {
   if (request.authorization !== undefined) {
     return refusal(400, undefined, 'Only one auth mechanism allowed');
   }

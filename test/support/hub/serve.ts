@@ -1,6 +1,7 @@
 /**
  * Serves a folder as a Hub: `npx tsx test/support/hub/serve.ts <folder> [port]`, then
- * `HF_ENDPOINT=http://127.0.0.1:<port> npm run prepare-data`.
+ * `HF_ENDPOINT=http://127.0.0.1:<port> npm run prepare-data`. What is pushed with `HF_TOKEN=hf_test` to `test/…` is
+ * kept in memory; `UPLOAD_MODE=xet` takes it as Xet.
  */
 import { startTestHub } from './server.ts';
 
@@ -9,6 +10,11 @@ if (folder === undefined || (port !== undefined && !/^\d+$/.test(port))) {
   process.stderr.write('usage: npx tsx test/support/hub/serve.ts <folder> [port]\n');
   process.exitCode = 2;
 } else {
-  const hub = await startTestHub({ root: folder, ...(port === undefined ? {} : { port: Number(port) }) });
+  const hub = await startTestHub({
+    root: folder,
+    accounts: { hf_test: { name: 'test' } },
+    uploadMode: process.env.UPLOAD_MODE === 'xet' ? 'xet' : 'basic',
+    ...(port === undefined ? {} : { port: Number(port) }),
+  });
   process.stdout.write(`HF_ENDPOINT=${hub.endpoint}\n`);
 }

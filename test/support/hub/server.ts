@@ -9,7 +9,9 @@ import {
   repositoriesIn,
   repositoryFrom,
 } from './repositories.ts';
-import { type HubState, ROUTES } from './routes.ts';
+import { type Account, type HubState, ROUTES, type UploadMode } from './routes.ts';
+import { UPLOAD_ROUTES } from './upload-routes.ts';
+import { Uploads } from './uploads.ts';
 import { XetStore } from './xet.ts';
 
 export interface TestHubOptions {
@@ -19,6 +21,10 @@ export interface TestHubOptions {
   readonly faults?: readonly FaultRule[];
   /** Tokens that exist; others are refused. */
   readonly tokens?: readonly string[];
+  /** Tokens that may write, and whose they are. */
+  readonly accounts?: Readonly<Record<string, Account>>;
+  /** How large files are taken: `basic` unless given. */
+  readonly uploadMode?: UploadMode;
   /** Entries a page of a listing, 1,000 as on the Hub unless given. */
   readonly pageSize?: number;
   readonly announceXet?: boolean;
@@ -42,6 +48,10 @@ export interface TestHub {
   count(route?: Route): number;
   bytesSent(): number;
   resetLog(): void;
+  /** The files that a branch has now, by path; undefined without such a repository or branch. */
+  filesOf(repository: string, revision?: string): Promise<ReadonlyMap<string, Buffer> | undefined>;
+  /** Whether a repository is private. */
+  isPrivate(repository: string): boolean;
   /** Moves a branch; returns the new commit. */
   commit(repository: string, revision: string, files: Readonly<Record<string, Uint8Array | string>>): string;
   close(): Promise<void>;
@@ -75,7 +85,10 @@ export async function startTestHub(options: TestHubOptions = {}): Promise<TestHu
     xet: new XetStore(),
     endpoint: `http://127.0.0.1:${address.port}`,
     storage: `http://localhost:${address.port}`,
-    tokens: options.tokens ?? [],
+    tokens: [...(options.tokens ?? []), ...Object.keys(options.accounts ?? {})],
+    accounts: options.accounts ?? {},
+    uploads: new Uploads(),
+    uploadMode: options.uploadMode ?? 'basic',
     pageSize: options.pageSize ?? 1000,
     announceXet: options.announceXet ?? true,
     signedUrlTtlMs: options.signedUrlTtlMs ?? 3_600_000,
@@ -94,11 +107,13 @@ export async function startTestHub(options: TestHubOptions = {}): Promise<TestHu
       accept: request.headers.accept,
       status: 0,
       bytesSent: 0,
+      bytesReceived: 0,
     };
     requests.push(log);
     const fault = faults.take(log);
     try {
       const body = await bodyOf(request);
+      log.bytesReceived = body.length;
       const answer = fault?.kind === 'status' ? statusAnswer(fault) : await answerTo(log, body, fault);
       send(request, response, answer, fault, log);
     } catch (error) {
@@ -108,13 +123,13 @@ export async function startTestHub(options: TestHubOptions = {}): Promise<TestHu
 
   async function answerTo(
     log: LoggedRequest,
-    body: string,
+    body: Buffer,
     fault: ReturnType<Faults['take']>,
   ): Promise<Answer> {
     const limited = overQuota(log.route);
     if (limited !== undefined) return limited;
     const { pathname, searchParams } = new URL(log.url, state.endpoint);
-    for (const { pattern, handler } of ROUTES) {
+    for (const { pattern, handler } of [...ROUTES, ...UPLOAD_ROUTES]) {
       const match = pattern.exec(`${log.method} ${pathname}`);
       if (match !== null) {
         const answer = await handler(state, match.groups ?? {}, log, { query: searchParams, body, fault });
@@ -160,6 +175,16 @@ export async function startTestHub(options: TestHubOptions = {}): Promise<TestHu
     resetLog: () => {
       requests.length = 0;
     },
+    async filesOf(name, revision = 'main') {
+      const repository = repositories.find((candidate) => candidate.name === name);
+      const files = repository?.commits.get(repository.branches.get(revision) ?? '');
+      if (files === undefined) return undefined;
+      const contents = [...files.values()].map(
+        async (file) => [file.path, Buffer.from(await file.read(0, file.size))] as const,
+      );
+      return new Map(await Promise.all(contents));
+    },
+    isPrivate: (name) => repositories.find((candidate) => candidate.name === name)?.access === 'private',
     commit(name, revision, files) {
       const repository = repositories.find((candidate) => candidate.name === name);
       if (repository === undefined) throw new Error(`the test Hub has no ${name}`);
@@ -179,16 +204,16 @@ function routeOf(url: string): Route {
   const path = url.split('?')[0]!;
   if (path.startsWith('/api/') && !path.startsWith('/api/resolve-cache/')) return 'api';
   if (path.includes('/resolve/') || path.startsWith('/api/resolve-cache/')) return 'resolvers';
-  if (path.startsWith('/xet-bridge/') || path.startsWith('/xorb/')) return 'cdn';
-  return path.includes('/reconstructions/') ? 'cas' : 'unknown';
+  if (/^\/(?:xet-bridge|xorb|upload)\//.test(path)) return 'cdn';
+  return /\/reconstructions\/|^\/v1\//.test(path) ? 'cas' : path.includes('/info/lfs/') ? 'api' : 'unknown';
 }
 
 function statusAnswer(fault: Extract<NonNullable<ReturnType<Faults['take']>>, { kind: 'status' }>): Answer {
   return { status: fault.status, headers: { ...fault.headers }, body: Buffer.from(fault.body ?? '') };
 }
 
-async function bodyOf(request: IncomingMessage): Promise<string> {
+async function bodyOf(request: IncomingMessage): Promise<Buffer> {
   const blocks: Uint8Array[] = [];
   for await (const block of request as AsyncIterable<Uint8Array>) blocks.push(block);
-  return Buffer.concat(blocks).toString('utf8');
+  return Buffer.concat(blocks);
 }

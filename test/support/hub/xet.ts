@@ -11,6 +11,16 @@ const HEADER_BYTES = 8;
 export class XetStore {
   readonly #files = new Map<string, StoredFile>();
   readonly #xorbs = new Map<string, { file: StoredFile; index: number }>();
+  readonly #uploaded = new Map<string, Buffer>();
+
+  /** Keeps a xorb that a client sent. */
+  keepXorb(hash: string, bytes: Buffer): void {
+    this.#uploaded.set(hash, bytes);
+  }
+
+  uploadedXorb(hash: string): Buffer | undefined {
+    return this.#uploaded.get(hash);
+  }
 
   /** Hash of a large file, which from then on can be rebuilt. */
   async add(file: StoredFile): Promise<string> {

@@ -1,0 +1,62 @@
+import { createHubWriter, hubFromEnvironment, planPush, push, TacoError } from '../../pipeline/index.ts';
+import { type CommandSpec, type Flag, runCommand } from './command.ts';
+import { createProgress } from './progress.ts';
+import { createPushReporter, describePush } from './push-reporter.ts';
+
+const spec = {
+  usage: 'npm run push-data --',
+  summary:
+    'Uploads a prepared dataset to the Hugging Face Hub, from where train and Python read it. Needs HF_TOKEN with write permission. Run again after an interruption, it uploads what is missing.',
+  positionals: ['folder', 'org/name'],
+  flags: {
+    private: {
+      type: 'boolean',
+      help: 'a new repository is private (the default); refuse one that is public',
+    },
+    public: { type: 'boolean', help: 'a new repository is public; one that is there stays as it is' },
+    revision: { type: 'string', placeholder: 'branch', help: 'branch to push to (default: main)' },
+    'dry-run': { type: 'boolean', help: 'print what would be uploaded, change nothing' },
+  },
+  examples: ['npm run push-data -- cache/datasets/wiki-books-256 org/wiki-books-256'],
+} as const satisfies CommandSpec<Readonly<Record<string, Flag>>>;
+
+await runCommand(spec, async ({ flags, positionals, signal }) => {
+  const [folder, repository] = positionals;
+  if (folder === undefined || repository === undefined) {
+    throw badFlag(
+      'expected the folder of a dataset and a name on the Hub, as in npm run push-data -- cache/datasets/x org/name',
+    );
+  }
+  if (flags.private === true && flags.public === true) {
+    throw badFlag('--private and --public are given, expected one of them');
+  }
+  const progress = createProgress();
+  const hub = createHubWriter({
+    ...hubFromEnvironment(process.env),
+    signal,
+    onWait: ({ message }) => {
+      progress.message(message);
+    },
+  });
+  const visibility = flags.public === true ? 'public' : flags.private === true ? 'private' : undefined;
+  const plan = await planPush({
+    folder,
+    repository,
+    hub,
+    visibility,
+    branch: flags.revision ?? 'main',
+    signal,
+  });
+  process.stdout.write(`${describePush(plan)}\n`);
+  if (flags['dry-run'] === true) return;
+  const reporter = createPushReporter(plan, progress);
+  try {
+    await push(plan, reporter.report);
+  } finally {
+    reporter.close(signal.aborted);
+  }
+});
+
+function badFlag(message: string): TacoError {
+  return new TacoError(message, { code: 'bad-config', stage: 'flags' });
+}

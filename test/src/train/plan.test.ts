@@ -1,0 +1,39 @@
+import { join } from 'node:path';
+import { afterEach, describe, expect, it, vi } from 'vitest';
+import { resolveConfig } from '../../../src/train/config.ts';
+import { identityOf, planRun, samplingOf } from '../../../src/train/plan.ts';
+import { temporaryFolder } from '../../support/folders.ts';
+import { pushBench, REPOSITORY, TOKEN } from '../../support/pushed-dataset.ts';
+import { smallRun, writeTrainingFiles } from '../../support/training.ts';
+
+afterEach(() => {
+  vi.unstubAllEnvs();
+});
+
+describe('a run on a dataset of the Hub', () => {
+  it('is the run on its folder, and stays with the commit it began with', async () => {
+    const folder = await temporaryFolder();
+    const files = await writeTrainingFiles(folder);
+    const bench = await pushBench();
+    await bench.push({ folder: files.data });
+    vi.stubEnv('HF_ENDPOINT', bench.hub.endpoint);
+    vi.stubEnv('HF_TOKEN', TOKEN);
+    const planOf = (data: string) =>
+      planRun(resolveConfig({ flags: { ...smallRun(files, `${folder}/run`), data } }));
+    const local = await planOf(files.data);
+    const remote = await planOf(`hub:${REPOSITORY}`);
+    expect(remote.tokenizer).toEqual(local.tokenizer);
+    expect({ ...identityOf(remote), settings: {} }).toEqual({ ...identityOf(local), settings: {} });
+    const there = (await bench.hub.filesOf(REPOSITORY))!;
+    const commit = bench.hub.commit(REPOSITORY, 'main', Object.fromEntries(there));
+    expect(samplingOf(remote).data).toEqual([expect.stringMatching(/^hub:team\/words@[0-9a-f]{40}$/)]);
+    expect(samplingOf(remote).data[0]).not.toContain(commit);
+    const other = await writeTrainingFiles(join(folder, 'other'), { seed: 7 });
+    const mixed = await planRun(
+      resolveConfig({
+        flags: { ...smallRun(files, `${folder}/run`), data: [`3:${other.data}`, `1:hub:${REPOSITORY}@main`] },
+      }),
+    );
+    expect(samplingOf(mixed).data).toEqual([`3:${other.data}`, `1:hub:${REPOSITORY}@${commit}`]);
+  });
+});
