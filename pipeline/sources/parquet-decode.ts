@@ -1,4 +1,5 @@
 import { brotliDecompressSync, crc32, gunzipSync } from 'node:zlib';
+import { snappyUncompress } from 'hyparquet';
 import type { CompressionCodec, Compressors, DecodedArray, PageHeader } from 'hyparquet';
 import { parquetHeader, readPage } from 'hyparquet/src/column.js';
 import { DEFAULT_PARSERS } from 'hyparquet/src/convert.js';
@@ -11,9 +12,18 @@ import { MAX_DOCUMENT_BYTES } from './chunker.ts';
 /** Text of one page as bytes, null or undefined where there is none. */
 export type TextValues = readonly (Uint8Array | null | undefined)[];
 
+/** Above this a page is decompressed where it lies: WebAssembly's memory would hold it twice more, and for good. */
+const LARGE_PAGE_BYTES = 32 * 1024 * 1024;
+
 /** Node's own zlib is several times faster than the portable decoders. */
 const decompressors: Compressors = {
   ...compressors,
+  SNAPPY: (input, length) => {
+    if (length <= LARGE_PAGE_BYTES) return compressors.SNAPPY!(input, length);
+    const output = new Uint8Array(length);
+    snappyUncompress(input, output);
+    return output;
+  },
   GZIP: (input) => gunzipSync(input),
   BROTLI: (input) => brotliDecompressSync(input),
 };
