@@ -3,9 +3,13 @@ import { dirname, join } from 'node:path';
 import * as tf from '@tensorflow/tfjs-core';
 import { setWasmPaths, version_wasm } from '@tensorflow/tfjs-backend-wasm';
 import { messageOf, TacoError } from '../../pipeline/index.ts';
+import { EagerProgram } from './eager-program.ts';
+import { GraphProgram } from './graph/graph-program.ts';
+import type { ProtocolBuffers } from './graph/saved-model.ts';
 import { registerTensorFlowKernels } from './kernels-tensorflow.ts';
 import { registerWasmKernels } from './kernels-wasm.ts';
 import { findNativeTensorFlow, loadNativeTensorFlow, projectRoot } from './native.ts';
+import type { Program } from './program.ts';
 
 /** What a user may ask for; `auto` is TensorFlow where it loads, else WebAssembly. */
 export const backendChoices = ['auto', 'tensorflow', 'wasm'] as const;
@@ -30,6 +34,8 @@ export interface OpenBackendOptions {
 }
 
 let opened: Backend | undefined;
+/** Of the native TensorFlow in this process. */
+let protocol: ProtocolBuffers | undefined;
 
 /**
  * Chooses, loads and readies the tfjs backend of this process. Again with a choice that the present backend
@@ -40,6 +46,34 @@ export async function openBackend(choice: BackendChoice, options: OpenBackendOpt
   if (opened !== undefined && (choice === 'auto' || choice === opened.name)) return opened;
   opened = choice === 'wasm' ? await openWasm([]) : await openTensorFlow(choice, options.root ?? projectRoot);
   return opened;
+}
+
+/** In which type matrix products are computed; everything else is float32. */
+export const precisions = ['f32', 'bf16', 'fp16'] as const;
+export type Precision = (typeof precisions)[number];
+
+const productTypes = { f32: 'float32', bf16: 'bfloat16', fp16: 'float16' } as const;
+
+/**
+ * An empty program on the backend that was opened: traced to a graph on TensorFlow, eager on WebAssembly.
+ * @throws TacoError `backend` when none was opened, `bad-config` for a precision that it does not have
+ */
+export function createProgram(precision: Precision = 'f32'): Program {
+  const name = tf.getBackend();
+  if (opened?.name !== name) {
+    throw new TacoError(
+      `the tensor backend is "${name}" without the kernels of training: call openBackend first`,
+      { code: 'backend', stage: 'engine' },
+    );
+  }
+  if (protocol !== undefined && name === 'tensorflow') {
+    return new GraphProgram({ protocol, productType: productTypes[precision] });
+  }
+  if (precision === 'f32') return new EagerProgram();
+  throw new TacoError(
+    `--precision ${precision} needs --backend tensorflow, WebAssembly computes in f32: use --precision f32, or npm run setup:tensorflow`,
+    { code: 'bad-config', stage: 'engine' },
+  );
 }
 
 async function openTensorFlow(choice: 'auto' | 'tensorflow', root: string): Promise<Backend> {
@@ -53,6 +87,7 @@ async function openTensorFlow(choice: 'auto' | 'tensorflow', root: string): Prom
       }
       await activate('tensorflow');
       registerTensorFlowKernels();
+      protocol = native.protocol;
       const { version, device } = native;
       return { name: 'tensorflow', version, device, packageName: candidate.packageName, notes: failures };
     } catch (error) {

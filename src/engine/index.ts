@@ -1,2 +1,12 @@
-export type { Backend, BackendChoice, OpenBackendOptions } from './backend.ts';
-export { backendChoices, openBackend } from './backend.ts';
+export type { Backend, BackendChoice, OpenBackendOptions, Precision } from './backend.ts';
+export { backendChoices, createProgram, openBackend, precisions } from './backend.ts';
+export type {
+  CompiledStep,
+  FeedSpec,
+  FeedValues,
+  Program,
+  Signature,
+  Step,
+  StepScope,
+  VariableSpec,
+} from './program.ts';

@@ -5,6 +5,7 @@ import { fileURLToPath } from 'node:url';
 import util from 'node:util';
 import type { KernelBackend } from '@tensorflow/tfjs-core';
 import { messageOf, TacoError } from '../../pipeline/index.ts';
+import type { ProtocolBuffers } from './graph/saved-model.ts';
 import { type Build, latestBuild } from './setup/build-record.ts';
 
 /** The checkout this code runs from. */
@@ -35,6 +36,8 @@ export interface NativeTensorFlow {
   readonly version: string;
   readonly device: 'CPU' | 'GPU';
   readonly createBackend: () => KernelBackend;
+  /** What writes graphs. */
+  readonly protocol: ProtocolBuffers;
 }
 
 /** N-API module beside the binding that silences standard error; made by setup:tensorflow, absent elsewhere. */
@@ -134,6 +137,7 @@ export function loadNativeTensorFlow(candidate: NativeCandidate): NativeTensorFl
     };
     requireFrom('./dist/register_all_kernels.js');
     return {
+      protocol: requireFrom('./dist/proto/api_pb.js') as ProtocolBuffers,
       candidate,
       version: binding.TF_Version,
       device: binding.isUsingGpuDevice() ? 'GPU' : 'CPU',

@@ -99,7 +99,7 @@ function embed(
   const words = embeddingLookup(parameter(parameters, KEYS.words), ids_N, config.padTokenId);
   const positionIds_N = tf.tile(tf.range(0, maxSeqLen, 1, 'int32'), [batchSize]);
   const positions = embeddingLookup(parameter(parameters, KEYS.positions), positionIds_N);
-  const types_N = typeIds_N ?? tf.zeros<tf.Rank.R1>([batchSize * maxSeqLen], 'int32');
+  const types_N = typeIds_N ?? tf.fill<tf.Rank.R1>([batchSize * maxSeqLen], 0, 'int32');
   const typed = embeddingLookup(parameter(parameters, KEYS.types), types_N);
   const sum_NH = add(add(words, typed), positions);
   return dropout(normAt(parameters, KEYS.embeddingNorm, sum_NH, config), source);

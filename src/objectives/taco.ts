@@ -17,6 +17,8 @@ export interface PairTensors {
   readonly positives_A: tf.Tensor1D;
   /** [A, K] tk */
   readonly negatives_AK: tf.Tensor2D;
+  /** [A] factor of each anchor's loss: 1 / number of anchors for their mean, 0 for filling. */
+  readonly weights_A: tf.Tensor1D;
 }
 
 export interface TokenContrastiveOptions {
@@ -25,9 +27,9 @@ export interface TokenContrastiveOptions {
 }
 
 export interface TokenContrastiveResult {
-  /** Mean of ℓ over the anchors; 0 when there is none. Differentiable. */
+  /** Σ weight · ℓ over the anchors; 0 when there is none. Differentiable. */
   readonly loss: tf.Scalar;
-  /** How many anchors are nearer to their positive than to each of their negatives. Not differentiable. */
+  /** How many anchors of positive weight are nearer to their positive than to each negative. Not differentiable. */
   readonly numCorrect: tf.Scalar;
 }
 
@@ -45,7 +47,7 @@ const chunkBytes = 8 * 2 ** 20;
  *
  *     g_i = h_i − x_i
  *     ℓ(t1) = −log  e^{cos(g_t1, g_t2)/τ} / ( e^{cos(g_t1, g_t2)/τ} + Σ_k e^{cos(g_t1, g_tk)/τ} )
- *     loss  = mean of ℓ over the anchors
+ *     loss  = Σ weight · ℓ over the anchors, their mean as a rule
  *
  * Positives and negatives are constants to the gradient: only the anchors' g pass it on, to h as it is and to x
  * negated. With the softmax s over the K + 1 similarities of an anchor and u = g/‖g‖ that gradient is closed,
@@ -95,7 +97,7 @@ interface LossAndGradient {
 function lossAndGradient(
   hidden_ND: tf.Tensor2D,
   embedded_ND: tf.Tensor2D,
-  { anchors_A, positives_A, negatives_AK }: PairTensors,
+  { anchors_A, positives_A, negatives_AK, weights_A }: PairTensors,
   temperature: number,
 ): LossAndGradient {
   const [numTokens, hiddenSize] = hidden_ND.shape;
@@ -124,6 +126,7 @@ function lossAndGradient(
             anchors_C: tf.slice(anchors_A, start, size),
             positives_C: tf.slice(positives_A, start, size),
             negatives_CK: tf.slice(flatNegatives, start * numNegatives, size * numNegatives),
+            weights_C: tf.slice(weights_A, start, size),
           },
           temperature,
         ),
@@ -131,10 +134,9 @@ function lossAndGradient(
     );
   }
 
-  const mean = tf.scalar(1 / numAnchors);
-  const anchorGradient_AD = tf.mul(concatRows(chunks.map(({ gradient_CD }) => gradient_CD)), mean);
+  const anchorGradient_AD = concatRows(chunks.map(({ gradient_CD }) => gradient_CD));
   return {
-    loss: tf.mul(tf.sum(tf.stack(chunks.map(({ lossSum }) => lossSum))), mean),
+    loss: tf.sum(tf.stack(chunks.map(({ loss }) => loss))),
     numCorrect: tf.sum(tf.stack(chunks.map(({ numCorrect }) => numCorrect))),
     gradient_ND: tf.scatterND(tf.expandDims(anchors_A, 1), anchorGradient_AD, [numTokens, hiddenSize]),
   };
@@ -146,10 +148,10 @@ function concatRows(parts: readonly tf.Tensor2D[]): tf.Tensor2D {
 
 /** A type and not an interface: tidy wants an index signature. */
 type ChunkResult = {
-  /** Sum of ℓ over the chunk. */
-  readonly lossSum: tf.Scalar;
+  /** Σ weight · ℓ over the chunk. */
+  readonly loss: tf.Scalar;
   readonly numCorrect: tf.Scalar;
-  /** ∂ℓ/∂g of each anchor. */
+  /** weight · ∂ℓ/∂g of each anchor. */
   readonly gradient_CD: tf.Tensor2D;
 };
 
@@ -161,6 +163,7 @@ function contrastChunk(
     readonly positives_C: tf.Tensor1D;
     /** Flat: K for each anchor. */
     readonly negatives_CK: tf.Tensor1D;
+    readonly weights_C: tf.Tensor1D;
   },
   temperature: number,
 ): ChunkResult {
@@ -201,13 +204,13 @@ function contrastChunk(
   );
   const along_C1 = tf.sum(tf.mul(toUnit_CD, anchor_CD), 1, true);
   const across_CD = tf.sub(toUnit_CD, tf.mul(anchor_CD, along_C1));
-  const gradient_CD = tf.div<tf.Tensor2D>(
-    tf.mul(across_CD, inverseTemperature),
-    tf.gather(norm_N1, pairs.anchors_C),
-  );
+  const weight_C1 = tf.reshape(pairs.weights_C, [size, 1]);
+  const factor_C1 = tf.div(tf.mul(weight_C1, inverseTemperature), tf.gather(norm_N1, pairs.anchors_C));
+  const gradient_CD = tf.mul<tf.Tensor2D>(across_CD, factor_C1);
+  const isCorrect_C1 = tf.logicalAnd(tf.greater(positive_C1, highestNegative_C1), tf.greater(weight_C1, 0));
   return {
-    lossSum: tf.sum(loss_C1),
-    numCorrect: tf.sum(tf.cast(tf.greater(positive_C1, highestNegative_C1), 'float32')),
+    loss: tf.sum(tf.mul(loss_C1, weight_C1)),
+    numCorrect: tf.sum(tf.cast(isCorrect_C1, 'float32')),
     gradient_CD,
   };
 }

@@ -9,12 +9,15 @@ export function add<T extends tf.Tensor>(a: T, b: T): T {
   return differentiable<T>([a, b], () => ({ value: tf.add<T>(a, b), gradient: (dy) => [dy, dy] }));
 }
 
-/** factor · x */
-export function scaled<T extends tf.Tensor>(x: T, factor: number): T {
-  return differentiable<T>([x], () => ({
-    value: tf.mul<T>(x, factor),
-    gradient: (dy) => [tf.mul(dy, factor)],
-  }));
+/** factor · x, of a number or of a scalar that is a constant to the gradient. */
+export function scaled<T extends tf.Tensor>(x: T, factor: number | tf.Scalar): T {
+  return differentiable<T>([x], (save) => {
+    if (typeof factor === 'number') {
+      return { value: tf.mul<T>(x, factor), gradient: (dy) => [tf.mul(dy, factor)] };
+    }
+    save([factor]);
+    return { value: tf.mul<T>(x, factor), gradient: (dy, [saved]) => [tf.mul(dy, saved!)] };
+  });
 }
 
 /** One element of a vector as a scalar. */

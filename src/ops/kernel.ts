@@ -30,8 +30,9 @@ export const KERNELS = {
   /** fused: `{x}` → `[Σ x², scalar]`. */
   sumOfSquares: 'SumOfSquares',
   /**
-   * fused: `{parameter, gradient, firstMoment, secondMoment, scale1, scale2, stepSize, epsilon, keep}`, the last five
-   * scalars, `{beta1, beta2}` → `[parameter, firstMoment, secondMoment]` after the update; see optim/adamw.ts.
+   * fused: `{parameter, gradient, firstMoment, secondMoment, gradientScale, scale1, scale2, stepSize, epsilon, keep}`,
+   * the last six scalars, scale1 and scale2 made of gradientScale, `{beta1, beta2}` → `[parameter, firstMoment,
+   * secondMoment]` after the update; see optim/adamw.ts.
    */
   adamW: 'AdamWUpdate',
 } as const;

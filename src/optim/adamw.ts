@@ -12,125 +12,100 @@ export interface AdamWOptions {
   readonly decays: (name: string) => boolean;
 }
 
-/** Running averages of one parameter, both of its shape. */
-export interface AdamWSlots {
+/** A parameter and its running averages, all of one shape. */
+export interface AdamWState {
+  readonly parameter: tf.Variable;
   /** m, of the gradient. */
   readonly firstMoment: tf.Variable;
   /** v, of the gradient's square. */
   readonly secondMoment: tf.Variable;
 }
 
+/** What an update takes from its number and learning rate. */
+export interface AdamWScalars<Value> {
+  /** η √(1 − β₂ᵗ) / (1 − β₁ᵗ) */
+  readonly stepSize: Value;
+  /** ε √(1 − β₂ᵗ) */
+  readonly epsilon: Value;
+  /** 1 − ηλ */
+  readonly keep: Value;
+}
+
 /**
- * Everything about an update that changes from step to step. Scalars and not numbers, so that a step traced into
+ * Everything about an update that changes from step to step. Scalar tensors and not numbers, so that a step traced into
  * a graph reads them as inputs instead of freezing the first step's values.
  */
-export interface AdamWInputs {
-  /** η √(1 − β₂ᵗ) / (1 − β₁ᵗ) */
-  readonly stepSize: tf.Scalar;
-  /** ε √(1 − β₂ᵗ) */
-  readonly epsilon: tf.Scalar;
-  /** 1 − ηλ */
-  readonly keep: tf.Scalar;
-  /** Factor for all gradients: clipping, and one over the number of accumulated micro-batches. */
+export interface AdamWInputs extends AdamWScalars<tf.Scalar> {
+  /** Factor for all gradients: clipping, and whatever undoes a scale of the loss. */
   readonly gradientScale: tf.Scalar;
 }
 
-export interface AdamWStep {
-  readonly learningRate: number;
-  /** Updates made before this one: 0 for the first. */
-  readonly step: number;
-  /** Factor for all gradients, scalar; 1 when absent. */
-  readonly gradientScale?: tf.Scalar;
+/**
+ * The scalars of one update.
+ * @param step updates made before this one: 0 for the first
+ */
+export function adamWScalars(
+  learningRate: number,
+  step: number,
+  { beta1, beta2, epsilon, weightDecay }: Omit<AdamWOptions, 'decays'>,
+): AdamWScalars<number> {
+  const t = step + 1;
+  const correction1 = 1 - Math.fround(beta1) ** t;
+  const correction2 = Math.sqrt(1 - Math.fround(beta2) ** t);
+  return {
+    stepSize: (learningRate * correction2) / correction1,
+    epsilon: epsilon * correction2,
+    keep: 1 - learningRate * weightDecay,
+  };
 }
 
 /**
- * AdamW (Loshchilov, Hutter: Decoupled Weight Decay Regularization, ICLR 2019) with `torch.optim.AdamW`'s update,
- * t counted from 1:
+ * One update of AdamW (Loshchilov, Hutter: Decoupled Weight Decay Regularization, ICLR 2019) as `torch.optim.AdamW`
+ * makes it, of all parameters and averages in place, t counted from 1:
  *
  *     m ← β₁ m + (1 − β₁) g      v ← β₂ v + (1 − β₂) g²
  *     θ ← (1 − ηλ) θ − η · m / (1 − β₁ᵗ) / (√(v / (1 − β₂ᵗ)) + ε)
  *
- * The bias corrections are moved into step size and ε, which saves two passes over every parameter.
+ * The bias corrections are moved into step size and ε, which saves two passes over every parameter. The gradients stay
+ * the caller's.
  */
-export class AdamW {
-  readonly slots: ReadonlyMap<string, AdamWSlots>;
-  readonly #parameters: ReadonlyMap<string, tf.Variable>;
-  readonly #options: AdamWOptions;
-
-  /** The slots are made here, not at the first step, so that a traced step finds them. */
-  constructor(parameters: ReadonlyMap<string, tf.Variable>, options: AdamWOptions) {
-    this.#parameters = parameters;
-    this.#options = options;
-    this.slots = new Map(
-      Array.from(parameters, ([name, parameter]) => [
-        name,
-        { firstMoment: zeroVariable(parameter.shape), secondMoment: zeroVariable(parameter.shape) },
-      ]),
-    );
-  }
-
-  /** One update of all parameters and slots, in place. The gradients stay the caller's. */
-  update(gradients: ReadonlyMap<string, tf.Tensor>, step: AdamWStep): void {
-    const { beta1, beta2, epsilon, weightDecay } = this.#options;
-    const t = step.step + 1;
-    const correction2 = Math.sqrt(1 - beta2 ** t);
-    tf.tidy(() => {
-      this.apply(gradients, {
-        stepSize: tf.scalar((step.learningRate * correction2) / (1 - beta1 ** t)),
-        epsilon: tf.scalar(epsilon * correction2),
-        keep: tf.scalar(1 - step.learningRate * weightDecay),
-        gradientScale: step.gradientScale ?? tf.scalar(1),
+export function applyAdamW(
+  states: ReadonlyMap<string, AdamWState>,
+  gradients: ReadonlyMap<string, tf.Tensor>,
+  inputs: AdamWInputs,
+  { decays, ...betas }: Pick<AdamWOptions, 'beta1' | 'beta2' | 'decays'>,
+): void {
+  // As float32 kernels have them: 1 − β₂ is then the same everywhere, and the corrections above are those of it.
+  const beta1 = Math.fround(betas.beta1);
+  const beta2 = Math.fround(betas.beta2);
+  tf.tidy(() => {
+    const undecayed = tf.scalar(1);
+    const scale1 = tf.mul<tf.Scalar>(inputs.gradientScale, 1 - beta1);
+    const scale2 = tf.mul<tf.Scalar>(tf.square(inputs.gradientScale), 1 - beta2);
+    for (const [name, state] of states) {
+      const gradient = gradients.get(name);
+      if (gradient === undefined) throw new Error(`no gradient for parameter ${name}`);
+      tf.tidy(() => {
+        const keep = decays(name) ? inputs.keep : undecayed;
+        const update = hasKernel(KERNELS.adamW) ? fusedUpdate : composedUpdate;
+        const scalars = { ...inputs, keep, scale1, scale2 };
+        const [updated, first, second] = update({ ...state, gradient }, scalars, { beta1, beta2 });
+        state.firstMoment.assign(first!);
+        state.secondMoment.assign(second!);
+        state.parameter.assign(updated!);
       });
-    });
-  }
-
-  /** The update itself, on scalars: no number of this step is known to it. */
-  apply(gradients: ReadonlyMap<string, tf.Tensor>, inputs: AdamWInputs): void {
-    const { beta1, beta2 } = this.#options;
-    const isDecayed = this.#options.decays;
-    tf.tidy(() => {
-      const undecayed = tf.scalar(1);
-      const scale1 = tf.mul<tf.Scalar>(inputs.gradientScale, 1 - beta1);
-      const scale2 = tf.mul<tf.Scalar>(tf.square(inputs.gradientScale), 1 - beta2);
-      for (const [name, parameter] of this.#parameters) {
-        const gradient = gradients.get(name);
-        const slots = this.slots.get(name);
-        if (gradient === undefined || slots === undefined)
-          throw new Error(`no gradient for parameter ${name}`);
-        tf.tidy(() => {
-          const keep = isDecayed(name) ? inputs.keep : undecayed;
-          const update = hasKernel(KERNELS.adamW) ? fusedUpdate : composedUpdate;
-          const [updated, first, second] = update(
-            { parameter, gradient, ...slots },
-            { ...inputs, keep, scale1, scale2 },
-            { beta1, beta2 },
-          );
-          slots.firstMoment.assign(first!);
-          slots.secondMoment.assign(second!);
-          parameter.assign(updated!);
-        });
-      }
-    });
-  }
-
-  dispose(): void {
-    for (const { firstMoment, secondMoment } of this.slots.values()) tf.dispose([firstMoment, secondMoment]);
-  }
+    }
+  });
 }
 
-function zeroVariable(shape: number[]): tf.Variable {
-  return tf.tidy(() => tf.variable(tf.zeros(shape), false));
-}
-
-interface ParameterState extends AdamWSlots {
+interface Operands {
   readonly parameter: tf.Tensor;
   readonly gradient: tf.Tensor;
+  readonly firstMoment: tf.Tensor;
+  readonly secondMoment: tf.Tensor;
 }
 
-interface UpdateScalars {
-  readonly stepSize: tf.Scalar;
-  readonly epsilon: tf.Scalar;
-  readonly keep: tf.Scalar;
+interface UpdateScalars extends AdamWInputs {
   /** (1 − β₁) · gradient scale */
   readonly scale1: tf.Scalar;
   /** (1 − β₂) · gradient scale² */
@@ -139,7 +114,7 @@ interface UpdateScalars {
 
 /** New parameter, first and second moment of one parameter. */
 function composedUpdate(
-  { parameter, gradient, firstMoment, secondMoment }: ParameterState,
+  { parameter, gradient, firstMoment, secondMoment }: Operands,
   { stepSize, epsilon, keep, scale1, scale2 }: UpdateScalars,
   { beta1, beta2 }: { readonly beta1: number; readonly beta2: number },
 ): tf.Tensor[] {
@@ -151,10 +126,11 @@ function composedUpdate(
 
 /** The same in one pass over memory. */
 function fusedUpdate(
-  { parameter, gradient, firstMoment, secondMoment }: ParameterState,
-  { stepSize, epsilon, keep, scale1, scale2 }: UpdateScalars,
+  { parameter, gradient, firstMoment, secondMoment }: Operands,
+  { gradientScale, stepSize, epsilon, keep, scale1, scale2 }: UpdateScalars,
   { beta1, beta2 }: { readonly beta1: number; readonly beta2: number },
 ): tf.Tensor[] {
-  const inputs = { parameter, gradient, firstMoment, secondMoment };
-  return runKernel(KERNELS.adamW, { ...inputs, stepSize, epsilon, keep, scale1, scale2 }, { beta1, beta2 });
+  const tensors = { parameter, gradient, firstMoment, secondMoment };
+  const scalars = { gradientScale, stepSize, epsilon, keep, scale1, scale2 };
+  return runKernel(KERNELS.adamW, { ...tensors, ...scalars }, { beta1, beta2 });
 }

@@ -1,4 +1,3 @@
-import * as tf from '@tensorflow/tfjs-core';
 import { TacoError } from '../../pipeline/index.ts';
 import { joinParts, type ParameterSpec, splitParts } from '../model/parameters.ts';
 import type { NamedArray } from './session-types.ts';
@@ -8,9 +7,8 @@ export function exportParts(
   state: Map<string, NamedArray>,
   prefix: string,
   spec: ParameterSpec,
-  tensor: tf.Tensor,
+  values: Float32Array<ArrayBuffer>,
 ): void {
-  const values = new Float32Array(tensor.dataSync<'float32'>());
   for (const [index, part] of splitParts(spec, values).entries()) {
     const { name, shape } = spec.parts[index]!;
     state.set(prefix + name, { shape, values: part });
@@ -49,11 +47,4 @@ export function entryOf(state: ReadonlyMap<string, NamedArray>, name: string): N
     );
   }
   return entry;
-}
-
-/** Gives a variable new values. */
-export function assignValues(variable: tf.Variable, values: Float32Array): void {
-  tf.tidy(() => {
-    variable.assign(tf.tensor(values, variable.shape));
-  });
 }

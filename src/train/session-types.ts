@@ -1,3 +1,4 @@
+import type { Precision } from '../engine/index.ts';
 import type { BertConfig } from '../model/config.ts';
 
 /** What is trained, and with which fixed numbers. */
@@ -7,6 +8,8 @@ export interface SessionOptions {
   readonly seed: number;
   readonly objective: ObjectiveOptions;
   readonly optimizer: OptimizerOptions;
+  /** Type of matrix products; `f32` by default. Whatever is exported stays float32. */
+  readonly precision?: Precision | undefined;
 }
 
 export type ObjectiveOptions =

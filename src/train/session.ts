@@ -1,13 +1,9 @@
-import * as tf from '@tensorflow/tfjs-core';
-import { type Batch, TacoError } from '../../pipeline/index.ts';
-import { encode } from '../model/bert.ts';
+import { type Batch } from '../../pipeline/index.ts';
+import { createProgram, type Program } from '../engine/index.ts';
 import { initialValues } from '../model/init.ts';
 import { type ParameterSpec, parameterSpecs } from '../model/parameters.ts';
-import { maskedLogits } from '../objectives/mlm.ts';
-import { hasKernel, KERNELS } from '../ops/kernel.ts';
-import { AdamW } from '../optim/adamw.ts';
-import { clipScale, globalNorm } from '../optim/clip.ts';
-import { assignValues, entryOf, exportParts, importParts } from './session-state.ts';
+import { adamWScalars } from '../optim/adamw.ts';
+import { entryOf, exportParts, importParts } from './session-state.ts';
 import {
   type EvaluationSums,
   type ImportOptions,
@@ -18,47 +14,48 @@ import {
   type StepMetrics,
   type TrainStepOptions,
 } from './session-types.ts';
-import { stackLosses, stepGradients, stepLosses } from './step.ts';
-import { checkBatch, checkRows, stepInput } from './step-input.ts';
-import { inScope, readLosses, stepMetrics } from './step-metrics.ts';
+import { checkBatch, checkRows, stepFeeds } from './step-input.ts';
+import { type LossValues, lossValues, stepMetrics } from './step-metrics.ts';
+import { Steps, turnOf, VARIABLES, type VariableKind, variableSpecs } from './steps.ts';
 
 export type * from './session-types.ts';
 export { OPTIMIZER_STATE } from './session-types.ts';
 
+/** Rows to predict on are filled up to a multiple of so many tokens, so that few lengths are compiled. */
+const PREDICTION_STEP = 32;
+
+/** What a checkpoint holds of each parameter, and the prefix of its names there. */
+const stateKinds = [
+  ['parameter', ''],
+  ['firstMoment', OPTIMIZER_STATE.firstMoment],
+  ['secondMoment', OPTIMIZER_STATE.secondMoment],
+] as const satisfies readonly (readonly [VariableKind, string])[];
+
 /**
- * A model in training on the tfjs backend in use (see engine/backend.ts): parameters, optimiser and the step.
+ * A model in training on the backend in use (see engine/backend.ts): parameters, optimiser and the steps.
  * Everything that a step computes follows from the parameters, the batches, the seed and the options.
  */
 export class TrainingSession {
   readonly #options: SessionOptions;
   readonly #specs: readonly ParameterSpec[];
-  readonly #parameters: ReadonlyMap<string, tf.Variable>;
-  readonly #optimizer: AdamW;
+  readonly #program: Program;
+  readonly #steps: Steps;
   /** Updates made, without skipped ones: Adam's bias correction counts them. */
   #numUpdates = 0;
+  #hasSums = false;
 
   /**
    * Initialises the parameters from the seed.
-   * @throws TacoError `backend` when the backend was not opened by openBackend (engine/backend.ts)
+   * @throws TacoError `backend` when the backend was not opened by openBackend (engine/backend.ts), `bad-config` when it
+   *   does not compute in the precision
    */
   constructor(options: SessionOptions) {
-    if (!hasKernel(KERNELS.dropout)) {
-      throw new TacoError(
-        `the tensor backend is "${tf.getBackend()}" without the kernels of training: call openBackend first`,
-        { code: 'backend', stage: 'train' },
-      );
-    }
-    const { model, seed, optimizer } = options;
     this.#options = options;
-    this.#specs = parameterSpecs(model);
-    this.#parameters = new Map(
-      this.#specs.map((spec) => [
-        spec.key,
-        tf.tidy(() => tf.variable(tf.tensor(initialValues(spec, model, seed), [...spec.shape]))),
-      ]),
-    );
-    const decaying = new Set(this.#specs.filter(({ decays }) => decays).map(({ key }) => key));
-    this.#optimizer = new AdamW(this.#parameters, { ...optimizer, decays: (key) => decaying.has(key) });
+    this.#specs = parameterSpecs(options.model);
+    this.#program = createProgram(options.precision);
+    this.#steps = new Steps(this.#program, options, this.#specs);
+    for (const [kind] of stateKinds) this.#program.declare(variableSpecs(this.#specs, kind));
+    this.#write('parameter', (spec) => initialValues(spec, options.model, options.seed));
   }
 
   /**
@@ -67,24 +64,36 @@ export class TrainingSession {
    * @param microBatches at least one
    * @throws TacoError `mismatch` when the model cannot take a batch
    */
-  trainStep(microBatches: readonly Batch[], options: TrainStepOptions): StepMetrics {
-    const { model, objective, optimizer } = this.#options;
-    if (microBatches.length === 0) throw new RangeError('got no micro-batch, expected at least one');
+  trainStep(microBatches: readonly Batch[], { learningRate, step }: TrainStepOptions): StepMetrics {
+    const { model, objective, optimizer, seed } = this.#options;
+    const count = microBatches.length;
+    if (count === 0) throw new RangeError('got no micro-batch, expected at least one');
     for (const batch of microBatches) checkBatch(batch, model, objective.mode);
-    return inScope(() => {
-      const { gradients, losses } = this.#accumulate(microBatches, options.step);
-      const norm = globalNorm(gradients.values());
-      const metrics = stepMetrics(microBatches, readLosses(losses), norm.dataSync()[0]!, objective.mode);
-      if (!metrics.skipped) {
-        this.#optimizer.update(gradients, {
-          learningRate: options.learningRate,
-          step: this.#numUpdates,
-          gradientScale: clipScale(norm, optimizer.maxGradNorm),
-        });
-        this.#numUpdates += 1;
-      }
-      return metrics;
-    });
+    if (count > 1) this.#declareSums();
+    const { stepSize, epsilon, keep } = adamWScalars(learningRate, this.#numUpdates, optimizer);
+    const losses: LossValues[] = [];
+    let update = { gradNorm: Number.NaN, skipped: true };
+    for (const [microBatch, batch] of microBatches.entries()) {
+      const feeds = stepFeeds(batch, objective.mode === 'taco', { dropout: { seed, step, microBatch } });
+      const outputs = this.#steps.train(
+        turnOf(microBatch, count),
+        feeds,
+      )({
+        ...feeds.values,
+        ...scalars({
+          share: 1 / count,
+          unscale: 1,
+          earlierLoss: losses.reduce((sum, { total }) => sum + total, 0),
+          stepSize,
+          epsilon,
+          keep,
+        }),
+      });
+      losses.push(lossValues(outputs.losses!));
+      update = { gradNorm: outputs.norm?.[0] ?? Number.NaN, skipped: outputs.applied?.[0] !== 1 };
+    }
+    if (!update.skipped) this.#numUpdates += 1;
+    return stepMetrics(microBatches, losses, update, objective.mode);
   }
 
   /**
@@ -94,11 +103,10 @@ export class TrainingSession {
   evaluate(batch: Batch): EvaluationSums {
     const { model, objective } = this.#options;
     checkBatch(batch, model, objective.mode);
-    const numAnchors = objective.mode === 'taco' ? (batch.pairs?.anchors.length ?? 0) : 0;
-    const losses = inScope(() => {
-      const input = stepInput(batch, { maskedWeight: 1 });
-      return readLosses([stackLosses(stepLosses(this.#parameters, model, objective, input))])[0]!;
-    });
+    const isTaco = objective.mode === 'taco';
+    const feeds = stepFeeds(batch, isTaco, { maskedWeight: 1 });
+    const losses = lossValues(this.#steps.evaluate(feeds)(feeds.values).losses);
+    const numAnchors = isTaco ? (batch.pairs?.anchors.length ?? 0) : 0;
     return {
       mlmLossSum: losses.mlmLoss,
       mlmCorrect: losses.mlmCorrect,
@@ -119,18 +127,17 @@ export class TrainingSession {
     const { batchSize, maxSeqLen, inputIds, attentionMask, positions } = input;
     checkRows(inputIds, maxSeqLen, model);
     if (positions.length === 0) return new Float32Array();
-    const logits = tf.tidy(() => {
-      const { hidden_NH } = encode(this.#parameters, model, {
-        batchSize,
-        maxSeqLen,
-        ids_N: tf.tensor1d(inputIds, 'int32'),
-        attentionMask_N: attentionMask === undefined ? undefined : tf.tensor1d(attentionMask, 'int32'),
-      });
-      return maskedLogits(this.#parameters, model, hidden_NH, tf.tensor1d(positions, 'int32'));
+    const length = Math.min(Math.ceil(maxSeqLen / PREDICTION_STEP) * PREDICTION_STEP, model.maxPositions);
+    const mask = attentionMask ?? new Int32Array(inputIds.length).fill(1);
+    const { logits } = this.#steps.predict(
+      batchSize,
+      length,
+    )({
+      ids: widened(inputIds, maxSeqLen, length),
+      mask: widened(mask, maxSeqLen, length),
+      positions: positions.map((at) => Math.floor(at / maxSeqLen) * length + (at % maxSeqLen)),
     });
-    const values = new Float32Array(logits.dataSync<'float32'>());
-    logits.dispose();
-    return values;
+    return new Float32Array(logits);
   }
 
   /**
@@ -139,11 +146,11 @@ export class TrainingSession {
    */
   exportState(): Map<string, NamedArray> {
     const state = new Map<string, NamedArray>();
-    for (const spec of this.#specs) exportParts(state, '', spec, this.#parameters.get(spec.key)!);
-    for (const spec of this.#specs) {
-      const { firstMoment, secondMoment } = this.#optimizer.slots.get(spec.key)!;
-      exportParts(state, OPTIMIZER_STATE.firstMoment, spec, firstMoment);
-      exportParts(state, OPTIMIZER_STATE.secondMoment, spec, secondMoment);
+    for (const [kind, prefix] of stateKinds) {
+      const specs = new Map(this.#specs.map((spec) => [VARIABLES[kind] + spec.key, spec]));
+      for (const [name, values] of this.#program.read([...specs.keys()])) {
+        exportParts(state, prefix, specs.get(name)!, values);
+      }
     }
     state.set(OPTIMIZER_STATE.step, { shape: [], values: Float32Array.of(this.#numUpdates) });
     return state;
@@ -156,44 +163,51 @@ export class TrainingSession {
    */
   importState(state: ReadonlyMap<string, NamedArray>, options: ImportOptions): void {
     const isRestored = options.optimizer === 'restore';
-    const { firstMoment: first, secondMoment: second } = OPTIMIZER_STATE;
     // Twice over the parts, so that a bad state is noticed before anything is overwritten and memory stays small.
     for (const spec of this.#specs) {
-      for (const prefix of isRestored ? ['', first, second] : ['']) importParts(state, prefix, spec);
+      for (const [kind, prefix] of stateKinds) {
+        if (isRestored || kind === 'parameter') importParts(state, prefix, spec);
+      }
     }
     const numUpdates = isRestored ? entryOf(state, OPTIMIZER_STATE.step).values[0]! : 0;
-    for (const spec of this.#specs) {
-      assignValues(this.#parameters.get(spec.key)!, importParts(state, '', spec));
-      const { firstMoment, secondMoment } = this.#optimizer.slots.get(spec.key)!;
-      const size = firstMoment.size;
-      assignValues(firstMoment, isRestored ? importParts(state, first, spec) : new Float32Array(size));
-      assignValues(secondMoment, isRestored ? importParts(state, second, spec) : new Float32Array(size));
+    for (const [kind, prefix] of stateKinds) {
+      this.#write(kind, (spec) =>
+        isRestored || kind === 'parameter'
+          ? importParts(state, prefix, spec)
+          : new Float32Array(spec.shape.reduce((product, size) => product * size, 1)),
+      );
     }
     this.#numUpdates = numUpdates;
   }
 
   /** Frees every tensor of the session, which is of no use afterwards. */
   dispose(): void {
-    this.#optimizer.dispose();
-    for (const variable of this.#parameters.values()) variable.dispose();
+    this.#program.dispose();
   }
 
-  /** Gradients of the mean loss over the micro-batches, and the losses of each. */
-  #accumulate(microBatches: readonly Batch[], step: number) {
-    const { model, objective, seed } = this.#options;
-    const share = 1 / microBatches.length;
-    const losses: tf.Tensor1D[] = [];
-    const sums = new Map<string, tf.Tensor>();
-    for (const [microBatch, batch] of microBatches.entries()) {
-      const input = stepInput(batch, { dropout: { seed, step, microBatch } });
-      const { gradients, losses_5 } = stepGradients(this.#parameters, model, objective, input, share);
-      losses.push(losses_5);
-      for (const [key, gradient] of gradients) {
-        const sum = sums.get(key);
-        sums.set(key, sum === undefined ? gradient : tf.add(sum, gradient));
-        if (sum !== undefined) tf.dispose([sum, gradient]);
-      }
-    }
-    return { gradients: sums, losses };
+  #write(kind: VariableKind, valuesOf: (spec: ParameterSpec) => Float32Array): void {
+    const specs = new Map(this.#specs.map((spec) => [VARIABLES[kind] + spec.key, spec]));
+    this.#program.write([...specs.keys()], (name) => valuesOf(specs.get(name)!));
   }
+
+  #declareSums(): void {
+    if (this.#hasSums) return;
+    this.#program.declare(variableSpecs(this.#specs, 'gradientSum'));
+    this.#hasSums = true;
+  }
+}
+
+/** Numbers as feeds. */
+function scalars(values: Readonly<Record<string, number>>): Readonly<Record<string, Float32Array>> {
+  return Object.fromEntries(Object.entries(values).map(([name, value]) => [name, Float32Array.of(value)]));
+}
+
+/** Rows of one length with zeros behind them. */
+function widened(values: Int32Array, from: number, to: number): Int32Array {
+  if (from === to) return values;
+  const wide = new Int32Array((values.length / from) * to);
+  for (let row = 0; row * from < values.length; row += 1) {
+    wide.set(values.subarray(row * from, (row + 1) * from), row * to);
+  }
+  return wide;
 }

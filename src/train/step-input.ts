@@ -1,5 +1,6 @@
-import * as tf from '@tensorflow/tfjs-core';
+import type * as tf from '@tensorflow/tfjs-core';
 import { type Batch, keyOf, TacoError } from '../../pipeline/index.ts';
+import type { FeedSpec, FeedValues } from '../engine/index.ts';
 import type { BertConfig } from '../model/config.ts';
 import type { StepInput } from './step.ts';
 
@@ -13,54 +14,131 @@ export interface DropoutPlace {
   readonly microBatch: number;
 }
 
-export interface StepInputOptions {
+export interface StepFeedOptions {
   /** Factor of each masked position's loss; by default the mean over them. */
   readonly maskedWeight?: number;
   /** Undefined runs without dropout. */
   readonly dropout?: DropoutPlace;
 }
 
+/** Sizes of a micro-batch that decide the operations of a step: one compiled step serves all batches of a layout. */
+export interface BatchLayout {
+  readonly batchSize: number;
+  readonly maxSeqLen: number;
+  readonly hasMask: boolean;
+  readonly hasDropout: boolean;
+  /** 0 without TC. */
+  readonly numAnchors: number;
+  readonly numNegatives: number;
+}
+
+/** Masked positions are filled up to a multiple of this: matrix products are prepared for each size anew. */
+const POSITIONS_STEP = 8;
+/** Anchors are filled up to a multiple of this share of the tokens; where every token is one there is nothing to fill. */
+const ANCHOR_STEPS = 16;
+
+/** A micro-batch as feeds of a step: everything that changes from step to step, seeds included. */
+export interface StepFeeds {
+  readonly layout: BatchLayout;
+  readonly specs: Readonly<Record<string, FeedSpec>>;
+  readonly values: Readonly<Record<string, FeedValues>>;
+}
+
 /**
- * Uploads a micro-batch. A batch without masked positions gets one of weight 0, so that the operations stay the same.
- * The caller disposes the tensors (or wraps the call in `tf.tidy`).
+ * What a step is fed of a micro-batch. Filling has weight 0; a batch without masked positions consists of it.
+ * @param withPairs whether TC is computed
  */
-export function stepInput(batch: Batch, options: StepInputOptions): StepInput {
-  const { batchSize, maxSeqLen, inputIds, attentionMask, maskedPositions, maskedLabels, pairs } = batch;
+export function stepFeeds(batch: Batch, withPairs: boolean, options: StepFeedOptions): StepFeeds {
+  const { batchSize, maxSeqLen, inputIds, attentionMask, maskedPositions, maskedLabels } = batch;
+  const pairs =
+    withPairs && batch.pairs !== undefined && batch.pairs.anchors.length > 0 ? batch.pairs : undefined;
   const numMasked = maskedPositions.length;
-  const weight = options.maskedWeight ?? 1 / Math.max(1, numMasked);
-  const isEmpty = numMasked === 0;
+  const maskedSize = Math.max(1, Math.ceil(numMasked / POSITIONS_STEP)) * POSITIONS_STEP;
+  const maskedWeight = options.maskedWeight ?? 1 / Math.max(1, numMasked);
+  const numTokens = batchSize * maxSeqLen;
+  const anchorStep = Math.ceil(numTokens / ANCHOR_STEPS);
+  const numPairs = pairs?.anchors.length ?? 0;
+  const numAnchors = Math.min(numTokens, Math.ceil(numPairs / anchorStep) * anchorStep);
+  const numNegatives = pairs === undefined ? 0 : pairs.negatives.length / numPairs;
+  const int32 = (...shape: (number | string)[]): FeedSpec => ({ dtype: 'int32', shape });
+  const float32 = (...shape: (number | string)[]): FeedSpec => ({ dtype: 'float32', shape });
+  const fed: Record<string, readonly [FeedSpec, FeedValues]> = {
+    ids: [int32(numTokens), inputIds],
+    positions: [int32('masked'), filled(maskedPositions, maskedSize)],
+    labels: [int32('masked'), filled(maskedLabels, maskedSize)],
+    weights: [float32('masked'), new Float32Array(maskedSize).fill(maskedWeight, 0, numMasked)],
+  };
+  if (attentionMask !== undefined) fed.mask = [int32(numTokens), attentionMask];
+  if (options.dropout !== undefined) fed.seed = [int32(2), dropoutSeed(options.dropout)];
+  if (pairs !== undefined) {
+    fed.anchors = [int32(numAnchors), filled(pairs.anchors, numAnchors)];
+    fed.positives = [int32(numAnchors), filled(pairs.positives, numAnchors)];
+    fed.negatives = [int32(numAnchors, numNegatives), filled(pairs.negatives, numAnchors * numNegatives)];
+    fed.anchorWeights = [float32(numAnchors), new Float32Array(numAnchors).fill(1 / numPairs, 0, numPairs)];
+  }
+  return {
+    layout: {
+      batchSize,
+      maxSeqLen,
+      hasMask: attentionMask !== undefined,
+      hasDropout: options.dropout !== undefined,
+      numAnchors,
+      numNegatives,
+    },
+    specs: Object.fromEntries(Object.entries(fed).map(([name, [spec]]) => [name, spec])),
+    values: Object.fromEntries(Object.entries(fed).map(([name, [, values]]) => [name, values])),
+  };
+}
+
+/** A short name of a layout, different for different ones. */
+export function layoutName(layout: BatchLayout): string {
+  const { batchSize, maxSeqLen, hasMask, hasDropout, numAnchors, numNegatives } = layout;
+  const parts = [`${batchSize}x${maxSeqLen}`];
+  if (hasMask) parts.push('mask');
+  if (hasDropout) parts.push('dropout');
+  if (numAnchors > 0) parts.push(`${numAnchors}x${numNegatives}`);
+  return parts.join('-');
+}
+
+/** The input of a step from its feeds. */
+export function stepInput(
+  feeds: Readonly<Record<string, tf.Tensor | undefined>>,
+  { batchSize, maxSeqLen, numAnchors }: BatchLayout,
+): StepInput {
+  const vector = (name: string) => feeds[name] as tf.Tensor1D;
   return {
     encoder: {
       batchSize,
       maxSeqLen,
-      ids_N: tf.tensor1d(inputIds, 'int32'),
-      attentionMask_N: attentionMask === undefined ? undefined : tf.tensor1d(attentionMask, 'int32'),
-      dropoutSeed: options.dropout === undefined ? undefined : dropoutSeed(options.dropout),
+      ids_N: vector('ids'),
+      attentionMask_N: feeds.mask as tf.Tensor1D | undefined,
+      dropoutSeed: feeds.seed as tf.Tensor1D | undefined,
     },
-    targets: {
-      positions_M: tf.tensor1d(isEmpty ? [0] : maskedPositions, 'int32'),
-      labels_M: tf.tensor1d(isEmpty ? [0] : maskedLabels, 'int32'),
-      weights_M: isEmpty ? tf.tensor1d([0]) : tf.fill([numMasked], weight),
-    },
+    targets: { positions_M: vector('positions'), labels_M: vector('labels'), weights_M: vector('weights') },
     pairs:
-      pairs === undefined || pairs.anchors.length === 0
+      numAnchors === 0
         ? undefined
         : {
-            anchors_A: tf.tensor1d(pairs.anchors, 'int32'),
-            positives_A: tf.tensor1d(pairs.positives, 'int32'),
-            negatives_AK: tf.tensor2d(
-              pairs.negatives,
-              [pairs.anchors.length, pairs.negatives.length / pairs.anchors.length],
-              'int32',
-            ),
+            anchors_A: vector('anchors'),
+            positives_A: vector('positives'),
+            negatives_AK: feeds.negatives as tf.Tensor2D,
+            weights_A: vector('anchorWeights'),
           },
   };
 }
 
+/** The values with zeros behind them. */
+function filled(values: Int32Array, length: number): Int32Array {
+  if (values.length === length) return values;
+  const longer = new Int32Array(length);
+  longer.set(values);
+  return longer;
+}
+
 /** int32 [2]; 30 bits each, so that adding a site stays a positive int32. */
-function dropoutSeed({ seed, step, microBatch }: DropoutPlace): tf.Tensor1D {
+function dropoutSeed({ seed, step, microBatch }: DropoutPlace): Int32Array {
   const word = (index: number) => keyOf(seed, PURPOSE, step, microBatch, index) >>> 2;
-  return tf.tensor1d([word(0), word(1)], 'int32');
+  return Int32Array.of(word(0), word(1));
 }
 
 /**

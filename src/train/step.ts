@@ -22,7 +22,7 @@ export interface StepLosses {
   /** Σ weight · cross-entropy. */
   readonly mlmLoss: tf.Scalar;
   readonly mlmCorrect: tf.Scalar;
-  /** Mean over the anchors; 0 without pairs. */
+  /** Σ weight · loss of the anchors; 0 without pairs. */
   readonly tcLoss: tf.Scalar;
   readonly tcCorrect: tf.Scalar;
 }
@@ -67,14 +67,14 @@ export function stackLosses(losses: StepLosses): tf.Tensor1D {
 
 /**
  * `stepLosses` and the gradient of `share` times its total.
- * @param share 1 over the number of micro-batches whose gradients are added up
+ * @param share 1 over the number of micro-batches whose gradients are added up, a scalar
  */
 export function stepGradients(
   parameters: ParameterMap,
   config: BertConfig,
   objective: ObjectiveOptions,
   input: StepInput,
-  share: number,
+  share: tf.Scalar,
 ): StepGradients {
   const { grads, losses_5 } = tf.tidy(() => {
     // Only the loss leaves the differentiated function; the others leave by being kept, and become a clone that

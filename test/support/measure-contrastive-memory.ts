@@ -22,6 +22,7 @@ function run(numTokens: number, width: number, numNegatives: number): () => void
     anchors_A: tf.tensor1d(scattered(numTokens, 1), 'int32'),
     positives_A: tf.tensor1d(scattered(numTokens, 3), 'int32'),
     negatives_AK: tf.tensor2d(scattered(numTokens * numNegatives, 7), [numTokens, numNegatives], 'int32'),
+    weights_A: tf.fill<tf.Rank.R1>([numTokens], 1 / numTokens),
   };
   return () => {
     tf.tidy(() => {

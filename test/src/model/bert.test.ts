@@ -1,12 +1,13 @@
 import * as tf from '@tensorflow/tfjs-core';
 import { afterEach, beforeEach, expect, it } from 'vitest';
+import { shapeOfFeed } from '../../../src/engine/program.ts';
 import { encode } from '../../../src/model/bert.ts';
 import { parameterSpecs, splitParts } from '../../../src/model/parameters.ts';
 import { maskedLogits } from '../../../src/objectives/mlm.ts';
 import { importParts } from '../../../src/train/session-state.ts';
 import type { ObjectiveOptions } from '../../../src/train/session.ts';
 import { stepGradients, type StepInput } from '../../../src/train/step.ts';
-import { stepInput } from '../../../src/train/step-input.ts';
+import { stepFeeds, stepInput } from '../../../src/train/step-input.ts';
 import { describeOnEachBackend } from '../../support/backends.ts';
 import {
   largestDifference,
@@ -28,7 +29,12 @@ function parametersOfFixture(): Map<string, tf.Variable> {
 }
 
 function inputOfFixture(): StepInput {
-  const input = stepInput(toBatch(fixture, fixture.batch), {});
+  const { layout, specs: feedSpecs, values } = stepFeeds(toBatch(fixture, fixture.batch), true, {});
+  const feeds = Object.entries(feedSpecs).map(([name, spec]) => [
+    name,
+    tf.tensor(values[name]!, shapeOfFeed(name, spec, values[name]!), spec.dtype),
+  ]);
+  const input = stepInput(Object.fromEntries(feeds) as Record<string, tf.Tensor>, layout);
   const typeIds_N = tf.tensor1d([...fixture.batch.typeIds!], 'int32');
   return { ...input, encoder: { ...input.encoder, typeIds_N } };
 }
@@ -62,7 +68,13 @@ describeOnEachBackend('BERT against transformers', () => {
     const { temperature, tcWeight } = fixture;
     const objective: ObjectiveOptions = mode === 'mlm' ? { mode } : { mode, temperature, tcWeight };
     const parameters = parametersOfFixture();
-    const { gradients, losses_5 } = stepGradients(parameters, model, objective, inputOfFixture(), 1);
+    const { gradients, losses_5 } = stepGradients(
+      parameters,
+      model,
+      objective,
+      inputOfFixture(),
+      tf.scalar(1),
+    );
     const [loss, mlm, , tc] = losses_5.dataSync();
     expect(loss).toBeCloseTo(fixture.losses[mode].loss, 5);
     expect(mlm).toBeCloseTo(fixture.losses[mode].mlm, 5);
@@ -89,8 +101,8 @@ describeOnEachBackend('BERT against transformers', () => {
 
   it('multiplies the gradient by the share of the micro-batch', () => {
     const parameters = parametersOfFixture();
-    const whole = stepGradients(parameters, model, { mode: 'mlm' }, inputOfFixture(), 1);
-    const quarter = stepGradients(parameters, model, { mode: 'mlm' }, inputOfFixture(), 0.25);
+    const whole = stepGradients(parameters, model, { mode: 'mlm' }, inputOfFixture(), tf.scalar(1));
+    const quarter = stepGradients(parameters, model, { mode: 'mlm' }, inputOfFixture(), tf.scalar(0.25));
     for (const [key, gradient] of whole.gradients) {
       const expected = gradient.dataSync().map((value) => value / 4);
       expect(largestDifference(quarter.gradients.get(key)!.dataSync(), expected), key).toBeLessThan(1e-6);

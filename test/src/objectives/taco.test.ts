@@ -51,6 +51,7 @@ function solve(problem: Problem, upstream = 1): Answer {
       anchors_A: tf.tensor1d(Int32Array.from(problem.anchors), 'int32'),
       positives_A: tf.tensor1d(Int32Array.from(problem.positives), 'int32'),
       negatives_AK: tf.tensor2d(Int32Array.from(problem.negatives), [numAnchors, numNegatives], 'int32'),
+      weights_A: tf.fill<tf.Rank.R1>([numAnchors], 1 / Math.max(1, numAnchors)),
     };
     const inputs = [problem.hidden, problem.embedded].map((values) =>
       tf.tensor2d(Float32Array.from(values), [numTokens, width]),

@@ -1,7 +1,8 @@
 import { readFileSync } from 'node:fs';
 import * as tf from '@tensorflow/tfjs-core';
 import { describe, expect, it } from 'vitest';
-import { AdamW } from '../../../src/optim/adamw.ts';
+import { createProgram, type FeedSpec, type Program } from '../../../src/engine/index.ts';
+import { adamWScalars, applyAdamW } from '../../../src/optim/adamw.ts';
 import { clipScale, globalNorm } from '../../../src/optim/clip.ts';
 import { learningRateAt } from '../../../src/optim/schedule.ts';
 import { describeOnEachBackend } from '../../support/backends.ts';
@@ -20,12 +21,6 @@ const fixture = JSON.parse(
   readFileSync(new URL('../../fixtures/optim/adamw.json', import.meta.url), 'utf8'),
 ) as Fixture;
 const names = Object.keys(fixture.shapes);
-
-function tensors(values: Arrays): Map<string, tf.Tensor> {
-  return new Map(
-    names.map((name) => [name, tf.tensor(Float32Array.from(values[name]!), fixture.shapes[name])]),
-  );
-}
 
 function expectClose(actual: ArrayLike<number>, expected: readonly number[], relative: number): void {
   expect(actual.length).toBe(expected.length);
@@ -56,46 +51,96 @@ describe('learningRateAt', () => {
 });
 
 describeOnEachBackend('AdamW', () => {
+  const kinds = ['parameter', 'firstMoment', 'secondMoment'] as const;
+  const { beta1, beta2 } = fixture.options;
+  const scalar = { dtype: 'float32', shape: [] } as const;
+
+  /** One update by given gradients, as a step of a program. */
+  function compileUpdate(program: Program, maxNorm: number) {
+    const specs = names.map((name) => ({ name, shape: fixture.shapes[name]! }));
+    const variables = kinds.flatMap((kind) => specs.map(({ name, shape }) => ({ name: kind + name, shape })));
+    program.declare(variables);
+    const feeds: Record<string, FeedSpec> = Object.fromEntries<FeedSpec>([
+      ...specs.map(({ name, shape }) => [name, { dtype: 'float32', shape }] as const),
+      ...['stepSize', 'epsilon', 'keep'].map((name) => [name, scalar] as const),
+    ]);
+    return program.compile(
+      (scope) => {
+        const of = (kind: (typeof kinds)[number], name: string) => scope.variables.get(kind + name)!;
+        const states = new Map(
+          names.map((name) => [
+            name,
+            {
+              parameter: of('parameter', name),
+              firstMoment: of('firstMoment', name),
+              secondMoment: of('secondMoment', name),
+            },
+          ]),
+        );
+        const gradients = new Map(names.map((name) => [name, scope.feeds[name]!]));
+        const norm = globalNorm(gradients.values());
+        const gradientScale = clipScale(norm, maxNorm);
+        const input = (name: string) => scope.feeds[name] as tf.Scalar;
+        const scalars = { stepSize: input('stepSize'), epsilon: input('epsilon'), keep: input('keep') };
+        applyAdamW(states, gradients, { ...scalars, gradientScale }, { beta1, beta2, decays });
+        return { norm, gradientScale };
+      },
+      { name: 'update', feeds, updates: variables.map(({ name }) => name) },
+    );
+  }
+
   it("follows PyTorch's parameters and state over 20 clipped steps", () => {
     const numBefore = tf.memory().numTensors;
-    const parameters = new Map(Array.from(tensors(fixture.initial), ([name, t]) => [name, tf.variable(t)]));
-    const optimizer = new AdamW(parameters, { ...fixture.options, decays });
+    const program = createProgram();
+    const update = compileUpdate(program, fixture.maxGradNorm);
+    program.write(
+      names.map((name) => `parameter${name}`),
+      (name) => Float32Array.from(fixture.initial[name.slice('parameter'.length)]!),
+    );
     const numPerStep: number[] = [];
     let numClipped = 0;
     for (const [step, expected] of fixture.steps.entries()) {
-      tf.tidy(() => {
-        const gradients = tensors(expected.gradients);
-        const norm = globalNorm(gradients.values());
-        expectClose(norm.dataSync(), [expected.norm], 1e-6);
-        const gradientScale = clipScale(norm, fixture.maxGradNorm);
-        if (gradientScale.dataSync()[0]! < 1) numClipped += 1;
-        optimizer.update(gradients, { learningRate: expected.learningRate, step, gradientScale });
-      });
-      for (const [name, parameter] of parameters) {
-        expectClose(parameter.dataSync(), expected.parameters[name]!, 2e-5);
+      const scalars = Object.entries(adamWScalars(expected.learningRate, step, fixture.options));
+      const { norm, gradientScale } = update(
+        Object.fromEntries([
+          ...names.map((name) => [name, Float32Array.from(expected.gradients[name]!)] as const),
+          ...scalars.map(([name, value]) => [name, Float32Array.of(Number(value))] as const),
+        ]),
+      );
+      expectClose(norm, [expected.norm], 1e-6);
+      if (gradientScale[0]! < 1) numClipped += 1;
+      for (const [name, values] of program.read(names.map((each) => `parameter${each}`))) {
+        expectClose(values, expected.parameters[name.slice('parameter'.length)]!, 2e-5);
       }
       numPerStep.push(tf.memory().numTensors);
     }
     expect(numClipped).toBeGreaterThan(3);
     expect(numClipped).toBeLessThan(17);
-    for (const [name, { firstMoment, secondMoment }] of optimizer.slots) {
-      expectClose(firstMoment.dataSync(), fixture.state[name]!.firstMoment, 1e-5);
-      expectClose(secondMoment.dataSync(), fixture.state[name]!.secondMoment, 1e-5);
+    for (const kind of ['firstMoment', 'secondMoment'] as const) {
+      for (const [name, values] of program.read(names.map((each) => kind + each))) {
+        // 1 − β₂ of a β₂ in float32 is 1.3e-5 off.
+        expectClose(values, fixture.state[name.slice(kind.length)]![kind], 2e-5);
+      }
     }
     expect(new Set(numPerStep).size).toBe(1);
-    optimizer.dispose();
-    tf.dispose([...parameters.values()]);
-    // What is left are the tensors that the variables were made from.
-    expect(tf.memory().numTensors - numBefore).toBe(names.length);
+    program.dispose();
+    expect(tf.memory().numTensors).toBe(numBefore);
   });
 
   it('refuses a step without the gradient of a parameter, naming it', () => {
-    const weight = tf.variable(tf.ones([2]));
-    const optimizer = new AdamW(new Map([['a.weight', weight]]), { ...fixture.options, decays });
-    expect(() => {
-      optimizer.update(new Map(), { learningRate: 1, step: 0 });
-    }).toThrow('a.weight');
-    expect([...weight.dataSync()]).toEqual([1, 1]);
+    tf.tidy(() => {
+      const weight = tf.variable(tf.ones([2]));
+      const states = new Map([
+        ['a.weight', { parameter: weight, firstMoment: weight, secondMoment: weight }],
+      ]);
+      const one = tf.scalar(1);
+      const inputs = { stepSize: one, epsilon: one, keep: one, gradientScale: one };
+      expect(() => {
+        applyAdamW(states, new Map(), inputs, { beta1, beta2, decays });
+      }).toThrow('a.weight');
+      expect([...weight.dataSync()]).toEqual([1, 1]);
+      weight.dispose();
+    });
   });
 });
 
