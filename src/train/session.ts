@@ -1,4 +1,4 @@
-import { type Batch } from '../../pipeline/index.ts';
+import type { Batch } from '../../pipeline/index.ts';
 import { createProgram, type Program } from '../engine/index.ts';
 import { initialValues } from '../model/init.ts';
 import { type ParameterSpec, parameterSpecs } from '../model/parameters.ts';

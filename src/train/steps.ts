@@ -159,8 +159,8 @@ export class Steps {
     );
     const norm = tf.mul<tf.Scalar>(globalNorm(gradients.values()), input('unscale'));
     const losses = tf.add(tf.slice(own.losses_5, 0, 1), input('earlierLoss'));
-    const isFinite = tf.reshape(tf.isFinite(tf.add(losses, norm)), []);
-    when(isFinite, () => {
+    const isUsable = tf.reshape(tf.isFinite(tf.add(losses, norm)), []);
+    when(isUsable, () => {
       const gradientScale = tf.mul<tf.Scalar>(clipScale(norm, optimizer.maxGradNorm), input('unscale'));
       const scalars = { stepSize: input('stepSize'), epsilon: input('epsilon'), keep: input('keep') };
       applyAdamW(
@@ -173,7 +173,7 @@ export class Steps {
         },
       );
     });
-    return { losses: own.losses_5, norm, applied: tf.cast(isFinite, 'float32') };
+    return { losses: own.losses_5, norm, applied: tf.cast(isUsable, 'float32') };
   }
 
   #states(variables: ReadonlyMap<string, tf.Variable>): ReadonlyMap<string, AdamWState> {
