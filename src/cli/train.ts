@@ -71,7 +71,12 @@ const spec = {
       placeholder: 'auto|tensorflow|wasm',
       help: 'where tensors are computed (default: auto)',
     },
-    precision: { type: 'string', placeholder: 'auto|f32', help: 'arithmetic (default: auto, which is f32)' },
+    precision: {
+      type: 'string',
+      placeholder: 'auto|f32|bf16|fp16',
+      help: 'type of matrix products (default: auto, bf16 where the processor or GPU has it)',
+    },
+    xla: { type: 'boolean', help: 'let XLA compile the step (default: no)' },
     resume: {
       type: 'boolean',
       help: 'go on from the newest checkpoint (default where there is one); --no-resume begins anew and moves an old run aside',

@@ -98,12 +98,12 @@ export function createTrainingReporter(plan: RunPlan, progress: Progress): Train
 }
 
 function startedLine(plan: RunPlan, event: Extract<RunEvent, { kind: 'started' }>): string {
-  const { backend, progress, resumedFrom } = event;
+  const { backend, precision, progress, resumedFrom } = event;
   const place =
     resumedFrom === undefined
       ? `new run in ${plan.config.out}`
       : `going on from ${resumedFrom}, step ${progress.step} of ${plan.config.maxSteps}`;
-  return `${place}; ${backend.name} ${backend.version} on ${backend.device}, f32`;
+  return `${place}; ${backend.name} ${backend.version} on ${backend.device}, ${precision}`;
 }
 
 function lastWords({ config }: RunPlan, { progress, status }: TrainOutcome): string {

@@ -9,6 +9,7 @@ import type { ProtocolBuffers } from './graph/saved-model.ts';
 import { registerTensorFlowKernels } from './kernels-tensorflow.ts';
 import { registerWasmKernels } from './kernels-wasm.ts';
 import { findNativeTensorFlow, loadNativeTensorFlow, projectRoot } from './native.ts';
+import { choosePrecision, type Precision } from './precision.ts';
 import type { Program } from './program.ts';
 
 /** What a user may ask for; `auto` is TensorFlow where it loads, else WebAssembly. */
@@ -31,6 +32,8 @@ export interface Backend {
 export interface OpenBackendOptions {
   /** Checkout in which native TensorFlow is looked for. */
   readonly root?: string;
+  /** Let XLA compile what it can of every graph; for TensorFlow alone, and decided when it is loaded. */
+  readonly xla?: boolean;
 }
 
 let opened: Backend | undefined;
@@ -40,17 +43,19 @@ let protocol: ProtocolBuffers | undefined;
 /**
  * Chooses, loads and readies the tfjs backend of this process. Again with a choice that the present backend
  * meets, it returns that one.
- * @throws TacoError `backend` when TensorFlow is asked for and does not load
+ * @throws TacoError `backend` when TensorFlow is asked for and does not load, `bad-config` for XLA on WebAssembly
  */
 export async function openBackend(choice: BackendChoice, options: OpenBackendOptions = {}): Promise<Backend> {
-  if (opened !== undefined && (choice === 'auto' || choice === opened.name)) return opened;
-  opened = choice === 'wasm' ? await openWasm([]) : await openTensorFlow(choice, options.root ?? projectRoot);
-  return opened;
+  const { root = projectRoot, xla = false } = options;
+  if (opened === undefined || (choice !== 'auto' && choice !== opened.name)) {
+    opened = choice === 'wasm' ? await openWasm([]) : await openTensorFlow(choice, { root, xla });
+  }
+  if (!xla || opened.name === 'tensorflow') return opened;
+  throw new TacoError(
+    `--xla compiles TensorFlow's graphs, the backend is ${opened.name}: leave it out, or npm run setup:tensorflow`,
+    { code: 'bad-config', stage: 'engine' },
+  );
 }
-
-/** In which type matrix products are computed; everything else is float32. */
-export const precisions = ['f32', 'bf16', 'fp16'] as const;
-export type Precision = (typeof precisions)[number];
 
 const productTypes = { f32: 'float32', bf16: 'bfloat16', fp16: 'float16' } as const;
 
@@ -69,19 +74,19 @@ export function createProgram(precision: Precision = 'f32'): Program {
   if (protocol !== undefined && name === 'tensorflow') {
     return new GraphProgram({ protocol, productType: productTypes[precision] });
   }
-  if (precision === 'f32') return new EagerProgram();
-  throw new TacoError(
-    `--precision ${precision} needs --backend tensorflow, WebAssembly computes in f32: use --precision f32, or npm run setup:tensorflow`,
-    { code: 'bad-config', stage: 'engine' },
-  );
+  choosePrecision(precision, opened);
+  return new EagerProgram();
 }
 
-async function openTensorFlow(choice: 'auto' | 'tensorflow', root: string): Promise<Backend> {
+async function openTensorFlow(
+  choice: 'auto' | 'tensorflow',
+  { root, xla }: Required<OpenBackendOptions>,
+): Promise<Backend> {
   const { candidates, absent } = findNativeTensorFlow(root);
   const failures: string[] = [];
   for (const candidate of candidates) {
     try {
-      const native = loadNativeTensorFlow(candidate);
+      const native = loadNativeTensorFlow(candidate, { xla });
       if (!isRegistered('tensorflow')) {
         tf.registerBackend('tensorflow', native.createBackend);
       }

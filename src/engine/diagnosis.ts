@@ -1,9 +1,9 @@
-import { existsSync, readFileSync } from 'node:fs';
 import { statfs } from 'node:fs/promises';
 import os from 'node:os';
 import { relative } from 'node:path';
 import { messageOf } from '../../pipeline/index.ts';
 import { findNativeTensorFlow } from './native.ts';
+import { processorFeatures } from './processor.ts';
 import { type ProbeResult, probeBackend } from './setup/probe.ts';
 import { type RunOptions, runProcess } from './setup/run-process.ts';
 import { findCompiler, findPip } from './setup/toolchain.ts';
@@ -75,22 +75,6 @@ function processorFinding(): Finding {
   const features = processorFeatures();
   const list = features.length === 0 ? '' : `, ${features.join(', ')}`;
   return { topic: 'processor', state: 'ok', text: `${os.availableParallelism()} × ${model}${list}` };
-}
-
-/** What decides the speed of matrix products, by the kernel's names; nothing where the system does not say. */
-function processorFeatures(): readonly string[] {
-  if (!existsSync('/proc/cpuinfo')) return [];
-  const line = /^(?:flags|Features)\s*:\s*(.*)$/m.exec(readFileSync('/proc/cpuinfo', 'utf8'))?.[1] ?? '';
-  const flags = new Set(line.split(' '));
-  const known = [
-    ['avx2', 'AVX2'],
-    ['avx512f', 'AVX-512'],
-    ['avx512_bf16', 'AVX-512 bf16'],
-    ['amx_bf16', 'AMX bf16'],
-    ['asimd', 'NEON'],
-    ['bf16', 'bf16'],
-  ] as const;
-  return known.filter(([flag]) => flags.has(flag)).map(([, name]) => name);
 }
 
 function memoryFinding(): Finding {

@@ -1,5 +1,12 @@
-export type { Backend, BackendChoice, OpenBackendOptions, Precision } from './backend.ts';
-export { backendChoices, createProgram, openBackend, precisions } from './backend.ts';
+export type { Backend, BackendChoice, OpenBackendOptions } from './backend.ts';
+export { backendChoices, createProgram, openBackend } from './backend.ts';
+export {
+  choosePrecision,
+  type Precision,
+  type PrecisionChoice,
+  precisionChoices,
+  precisions,
+} from './precision.ts';
 export type {
   CompiledStep,
   FeedSpec,

@@ -6,6 +6,7 @@ import util from 'node:util';
 import type { KernelBackend } from '@tensorflow/tfjs-core';
 import { messageOf, TacoError } from '../../pipeline/index.ts';
 import type { ProtocolBuffers } from './graph/saved-model.ts';
+import { prepareEnvironment } from './environment.ts';
 import { type Build, latestBuild } from './setup/build-record.ts';
 
 /** The checkout this code runs from. */
@@ -38,6 +39,11 @@ export interface NativeTensorFlow {
   readonly createBackend: () => KernelBackend;
   /** What writes graphs. */
   readonly protocol: ProtocolBuffers;
+}
+
+export interface LoadOptions {
+  /** Let XLA compile what it can of every graph. */
+  readonly xla?: boolean;
 }
 
 /** N-API module beside the binding that silences standard error; made by setup:tensorflow, absent elsewhere. */
@@ -123,10 +129,13 @@ function bindingOf(packageFolder: string): string | undefined {
  * do this.
  * @throws TacoError `backend` when the library, its binding or its kernels cannot be loaded
  */
-export function loadNativeTensorFlow(candidate: NativeCandidate): NativeTensorFlow {
+export function loadNativeTensorFlow(
+  candidate: NativeCandidate,
+  { xla = false }: LoadOptions = {},
+): NativeTensorFlow {
   // Whoever asks for TensorFlow's log gets all of it.
   const isChatty = process.env.TF_CPP_MIN_LOG_LEVEL !== undefined;
-  prepareEnvironment();
+  prepareEnvironment(process.env, { cacheFolder: join(projectRoot, 'cache'), xla });
   restoreRemovedUtil();
   const requireFrom = createRequire(join(candidate.packageFolder, 'package.json'));
   try {
@@ -166,17 +175,6 @@ function requireBinding(requireFrom: NodeJS.Require, file: string, isChatty: boo
   } finally {
     quiet.unmute();
   }
-}
-
-/** Read by TensorFlow when it is loaded; whoever set them before has the last word. */
-function prepareEnvironment(): void {
-  const defaults = {
-    // Errors only: the rest is start-up chatter on standard error.
-    TF_CPP_MIN_LOG_LEVEL: '2',
-    // Otherwise TensorFlow takes all memory of every GPU at once.
-    TF_FORCE_GPU_ALLOW_GROWTH: 'true',
-  };
-  for (const [name, value] of Object.entries(defaults)) process.env[name] ??= value;
 }
 
 /** tfjs-node 4.22 calls `util.isNullOrUndefined`, which Node 23 removed. */

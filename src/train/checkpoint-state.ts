@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { type BatchCursor, parseBatchCursor, TacoError } from '../../pipeline/index.ts';
+import { precisions } from '../engine/precision.ts';
 
 const count = z.int().nonnegative();
 
@@ -31,6 +32,8 @@ const runSchema = z
       .readonly(),
     /** Backend that computed the last step, in its own words. */
     backend: z.string(),
+    /** Type of its matrix products; there was only one before it was recorded. */
+    precision: z.enum(precisions).default('f32'),
     /** Of this program, Node and the tensor library. */
     versions: z.record(z.string(), z.string()).readonly(),
   })
@@ -38,7 +41,9 @@ const runSchema = z
 
 export type RunRecord = z.infer<typeof runSchema>;
 /** A run that may be planned only: no backend was chosen yet. */
-export type RunIdentity = Omit<RunRecord, 'backend'>;
+export type RunIdentity = Omit<RunRecord, 'backend' | 'precision'>;
+/** A run about to be computed, or planned only. */
+export type PlannedRun = RunIdentity & Partial<Pick<RunRecord, 'backend' | 'precision'>>;
 
 const progressSchema = z
   .strictObject({

@@ -6,6 +6,7 @@ import {
   TacoError,
   type TokenizerSpec,
 } from '../../pipeline/index.ts';
+import type { Precision } from '../engine/index.ts';
 import { type BertConfig, modelPreset, readBertConfig } from '../model/config.ts';
 import { parameterSpecs } from '../model/parameters.ts';
 import type { RunIdentity } from './checkpoint-state.ts';
@@ -32,11 +33,6 @@ const ADAMW = { beta1: 0.9, beta2: 0.999, epsilon: 1e-8 } as const;
  * @throws TacoError in one line that says what does not fit and what to do
  */
 export async function planRun(config: TrainConfig): Promise<RunPlan> {
-  if (config.precision === 'bf16' || config.precision === 'fp16') {
-    throw badConfig(
-      `--precision ${config.precision} is not available: the tensorflow and wasm backends compute in f32; use --precision auto or f32`,
-    );
-  }
   const mixture = await openMixture(config.data);
   for (const { dataset, reference } of mixture.parts) {
     if (dataset.numRows('train') > 0) continue;
@@ -101,9 +97,10 @@ export function numParameters(model: BertConfig): number {
 }
 
 /** What `TrainingSession` is made with. */
-export function sessionOptionsOf({ config, model }: RunPlan): SessionOptions {
+export function sessionOptionsOf({ config, model }: RunPlan, precision: Precision): SessionOptions {
   return {
     model,
+    precision,
     seed: config.seed,
     objective:
       config.mode === 'mlm'

@@ -27,6 +27,7 @@ const shared = {
   seed: 42,
   backend: 'auto',
   precision: 'auto',
+  xla: false,
 } as const satisfies SettingsLayer;
 
 /** Defaults of `train_small.sh`. */

@@ -1,5 +1,5 @@
 import { shortFingerprint, TacoError } from '../../pipeline/index.ts';
-import type { RunIdentity, RunRecord } from './checkpoint-state.ts';
+import type { PlannedRun, RunIdentity, RunRecord } from './checkpoint-state.ts';
 import { type FoundCheckpoint, findCheckpoint, holdsRun } from './run-folder.ts';
 import {
   changeableSettings,
@@ -27,7 +27,7 @@ export interface StartingPoint {
 export async function chooseStart(
   runFolder: string,
   resume: boolean | undefined,
-  current: RunIdentity & { readonly backend?: string },
+  current: PlannedRun,
 ): Promise<StartingPoint> {
   if (resume === false) {
     return { checkpoint: undefined, moveAside: await holdsRun(runFolder), notes: [] };
@@ -62,7 +62,7 @@ export async function chooseStart(
 export function compareRuns(
   runFolder: string,
   saved: RunRecord,
-  current: RunIdentity & { readonly backend?: string },
+  current: PlannedRun,
   step: number,
 ): readonly string[] {
   const refuse = (what: string, before: Value, now: Value): TacoError =>
@@ -98,6 +98,11 @@ export function compareRuns(
   if (current.backend !== undefined && saved.backend !== current.backend) {
     notes.push(
       `the backend was ${saved.backend}, now it is ${current.backend}: results differ in the last digits`,
+    );
+  }
+  if (current.precision !== undefined && saved.precision !== current.precision) {
+    notes.push(
+      `the precision was ${saved.precision}, from step ${step} on it is ${current.precision}: --precision ${saved.precision} keeps it`,
     );
   }
   return notes;

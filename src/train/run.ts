@@ -11,7 +11,7 @@ import {
   tokenizerFilesOf,
   writeFileAtomic,
 } from '../../pipeline/index.ts';
-import { type Backend, openBackend } from '../engine/index.ts';
+import { type Backend, choosePrecision, openBackend, type Precision } from '../engine/index.ts';
 import { toHuggingFaceConfig } from '../model/config.ts';
 import { type LossPlotOptions, lossPlot } from '../report/loss-plot.ts';
 import { readCheckpointTensors, writeCheckpoint } from './checkpoint.ts';
@@ -32,6 +32,7 @@ const EVALUATION_SEED = 0;
 export interface StartedEvent {
   readonly kind: 'started';
   readonly backend: Backend;
+  readonly precision: Precision;
   readonly progress: RunProgress;
   /** Checkpoint that the run goes on from. */
   readonly resumedFrom: string | undefined;
@@ -64,11 +65,13 @@ export interface TrainOutcome {
  */
 export async function train(plan: RunPlan, options: TrainOptions): Promise<TrainOutcome> {
   const { config } = plan;
-  const backend = await openBackend(config.backend);
+  const backend = await openBackend(config.backend, { xla: config.xla });
+  const precision = choosePrecision(config.precision, backend);
   requireMemory({ ...config, model: plan.model, maxSeqLen: plan.mixture.maxSeqLen }, backend);
   const record = {
     ...identityOf(plan),
     backend: `${backend.name} ${backend.version} (${backend.device})`,
+    precision,
   };
   let lock = await lockRun(config.out);
   try {
@@ -82,7 +85,7 @@ export async function train(plan: RunPlan, options: TrainOptions): Promise<Train
     }
     const progress = start.checkpoint?.state.progress ?? initialProgress;
     if (isDone(plan, progress)) return { status: 'already-finished', progress };
-    options.report({ kind: 'started', backend, progress, resumedFrom: start.checkpoint?.path });
+    options.report({ kind: 'started', backend, precision, progress, resumedFrom: start.checkpoint?.path });
     return await new Run(plan, record, start, options).execute();
   } finally {
     await lock.release();
@@ -135,7 +138,7 @@ class Run {
     const recipe = JSON.stringify(toRecipeFile(config), null, 2);
     await writeFileAtomic(this.#path(runFiles.recipe), `${recipe}\n`);
 
-    const session = new TrainingSession(sessionOptionsOf(this.#plan));
+    const session = new TrainingSession(sessionOptionsOf(this.#plan, this.#record.precision));
     const metrics = await this.#openMetrics(checkpoint?.state.metricsBytes ?? 0);
     try {
       if (checkpoint !== undefined) {

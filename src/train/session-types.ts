@@ -103,4 +103,6 @@ export const OPTIMIZER_STATE = {
   firstMoment: 'optimizer.exp_avg.',
   secondMoment: 'optimizer.exp_avg_sq.',
   step: 'optimizer.step',
+  /** [2], in fp16 alone: the loss scale, and the good updates since it changed. */
+  lossScale: 'optimizer.loss_scale',
 } as const;

@@ -3,6 +3,7 @@ import { createProgram, type Program } from '../engine/index.ts';
 import { initialValues } from '../model/init.ts';
 import { type ParameterSpec, parameterSpecs } from '../model/parameters.ts';
 import { adamWScalars } from '../optim/adamw.ts';
+import { initialLossScale, nextLossScale, unscaled } from '../optim/loss-scale.ts';
 import { entryOf, exportParts, importParts } from './session-state.ts';
 import {
   type EvaluationSums,
@@ -42,6 +43,7 @@ export class TrainingSession {
   readonly #steps: Steps;
   /** Updates made, without skipped ones: Adam's bias correction counts them. */
   #numUpdates = 0;
+  #lossScale = unscaled;
   #hasSums = false;
 
   /**
@@ -53,6 +55,7 @@ export class TrainingSession {
     this.#options = options;
     this.#specs = parameterSpecs(options.model);
     this.#program = createProgram(options.precision);
+    if (options.precision === 'fp16') this.#lossScale = initialLossScale;
     this.#steps = new Steps(this.#program, options, this.#specs);
     for (const [kind] of stateKinds) this.#program.declare(variableSpecs(this.#specs, kind));
     this.#write('parameter', (spec) => initialValues(spec, options.model, options.seed));
@@ -65,12 +68,13 @@ export class TrainingSession {
    * @throws TacoError `mismatch` when the model cannot take a batch
    */
   trainStep(microBatches: readonly Batch[], { learningRate, step }: TrainStepOptions): StepMetrics {
-    const { model, objective, optimizer, seed } = this.#options;
+    const { model, objective, optimizer, precision, seed } = this.#options;
     const count = microBatches.length;
     if (count === 0) throw new RangeError('got no micro-batch, expected at least one');
     for (const batch of microBatches) checkBatch(batch, model, objective.mode);
     if (count > 1) this.#declareSums();
     const { stepSize, epsilon, keep } = adamWScalars(learningRate, this.#numUpdates, optimizer);
+    const { scale } = this.#lossScale;
     const losses: LossValues[] = [];
     let update = { gradNorm: Number.NaN, skipped: true };
     for (const [microBatch, batch] of microBatches.entries()) {
@@ -81,8 +85,8 @@ export class TrainingSession {
       )({
         ...feeds.values,
         ...scalars({
-          share: 1 / count,
-          unscale: 1,
+          share: scale / count,
+          unscale: 1 / scale,
           earlierLoss: losses.reduce((sum, { total }) => sum + total, 0),
           stepSize,
           epsilon,
@@ -93,6 +97,7 @@ export class TrainingSession {
       update = { gradNorm: outputs.norm?.[0] ?? Number.NaN, skipped: outputs.applied?.[0] !== 1 };
     }
     if (!update.skipped) this.#numUpdates += 1;
+    if (precision === 'fp16') this.#lossScale = nextLossScale(this.#lossScale, update.skipped);
     return stepMetrics(microBatches, losses, update, objective.mode);
   }
 
@@ -153,6 +158,10 @@ export class TrainingSession {
       }
     }
     state.set(OPTIMIZER_STATE.step, { shape: [], values: Float32Array.of(this.#numUpdates) });
+    if (this.#options.precision === 'fp16') {
+      const { scale, numGood } = this.#lossScale;
+      state.set(OPTIMIZER_STATE.lossScale, { shape: [2], values: Float32Array.of(scale, numGood) });
+    }
     return state;
   }
 
@@ -178,6 +187,11 @@ export class TrainingSession {
       );
     }
     this.#numUpdates = numUpdates;
+    if (this.#options.precision !== 'fp16') return;
+    // What was trained in another precision has none.
+    const saved = isRestored ? state.get(OPTIMIZER_STATE.lossScale) : undefined;
+    this.#lossScale =
+      saved === undefined ? initialLossScale : { scale: saved.values[0]!, numGood: saved.values[1]! };
   }
 
   /** Frees every tensor of the session, which is of no use afterwards. */

@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto';
 import { z } from 'zod';
+import { precisionChoices } from '../engine/precision.ts';
 import { MODEL_NAMES } from '../model/config.ts';
 
 const whole = (least: number) =>
@@ -75,7 +76,9 @@ export const settingsSchema = z
     evalRows: whole(0),
     seed: whole(0),
     backend: oneOf(['auto', 'tensorflow', 'wasm']),
-    precision: oneOf(['auto', 'f32', 'bf16', 'fp16']),
+    precision: oneOf(precisionChoices),
+    /** Let XLA compile the graph. */
+    xla: z.boolean({ error: 'true or false' }),
   })
   .readonly();
 
@@ -136,6 +139,7 @@ export const changeableSettings: ReadonlySet<SettingName> = new Set<SettingName>
   'evalRows',
   'backend',
   'precision',
+  'xla',
 ]);
 
 /** Names what a run learns: sha256 of the settings that decide it, in a fixed order. Paths are left out. */

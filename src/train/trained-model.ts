@@ -1,5 +1,5 @@
 import { createTokenizer, TacoError } from '../../pipeline/index.ts';
-import { openBackend } from '../engine/index.ts';
+import { choosePrecision, openBackend } from '../engine/index.ts';
 import { readCheckpointTensors } from './checkpoint.ts';
 import { type Candidate, fillMask } from './fill-mask.ts';
 import { type RunPlan, sessionOptionsOf } from './plan.ts';
@@ -20,7 +20,8 @@ export interface TrainedModel {
  * @throws TacoError `not-found` when the run has none
  */
 export async function openTrainedModel(plan: RunPlan): Promise<TrainedModel> {
-  await openBackend(plan.config.backend);
+  const { backend: choice, precision } = plan.config;
+  const backend = await openBackend(choice);
   const { checkpoint } = await findCheckpoint(plan.config.out);
   if (checkpoint === undefined) {
     throw new TacoError(`${plan.config.out} has no checkpoint; train first`, {
@@ -29,7 +30,7 @@ export async function openTrainedModel(plan: RunPlan): Promise<TrainedModel> {
       path: plan.config.out,
     });
   }
-  const session = new TrainingSession(sessionOptionsOf(plan));
+  const session = new TrainingSession(sessionOptionsOf(plan, choosePrecision(precision, backend)));
   session.importState(await readCheckpointTensors(checkpoint.path), { optimizer: 'restore' });
   const { maxPositions } = plan.model;
   const { specialTokenIds, vocabulary } = plan.tokenizer;

@@ -51,11 +51,12 @@ export class GraphProgram implements Program {
   ): CompiledStep<Feed, Output> {
     const known = this.#steps.get(signature.name);
     if (known !== undefined) return known;
-    const traced = traceStep(step, signature, {
+    const options = {
       graph: this.#graph,
       productType: this.#options.productType,
       variables: this.#groups.flatMap(({ variables }) => variables),
-    });
+    };
+    const traced = this.#graph.whole(() => traceStep(step, signature, options));
     const compiled: CompiledStep<Feed, Output> = (feeds) => this.#run(signature, traced, feeds);
     this.#steps.set(signature.name, compiled);
     return compiled;
@@ -79,6 +80,9 @@ export class GraphProgram implements Program {
 
   write(names: readonly string[], valuesOf: (name: string) => Float32Array): void {
     const wanted = new Set(names);
+    const known = new Set(this.#groups.flatMap(({ variables }) => variables.map(({ name }) => name)));
+    const unknown = names.find((name) => !known.has(name));
+    if (unknown !== undefined) throw new RangeError(`the program has no variable "${unknown}"`);
     for (const group of this.#groups) {
       const { variables, reads } = group;
       const isGiven = variables.map(({ name }) => wanted.has(name));

@@ -62,6 +62,19 @@ export class Graph {
     return name;
   }
 
+  /** Runs `body`; what it added is taken back if it throws. */
+  whole<T>(body: () => T): T {
+    const length = this.#nodes.length;
+    try {
+      return body();
+    } catch (error) {
+      const dropped = new Set(this.#nodes.splice(length).map(({ name }) => name));
+      for (const name of dropped) this.#byName.delete(name);
+      for (const [key, name] of this.#known) if (dropped.has(name)) this.#known.delete(key);
+      throw error;
+    }
+  }
+
   /** An operation that is not to be shared: it reads or changes something, or goes by a name. */
   effect(op: string, inputs: readonly string[], attributes: Attributes = {}, name?: string): string {
     const node = { name: name ?? `${op}_${this.#nodes.length}`, op, inputs, attributes };

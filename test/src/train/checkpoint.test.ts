@@ -54,6 +54,7 @@ function contentAt(step: number): CheckpointContent {
           datasets: [{ reference: 'data', fingerprint: 'f', weight: 1 }],
         },
         backend: 'wasm',
+        precision: 'f32',
         versions: { node: '20' },
       },
     },

@@ -34,6 +34,7 @@ describe('resolveConfig', () => {
       seed: 42,
       backend: 'auto',
       precision: 'auto',
+      xla: false,
     });
   });
 

@@ -296,7 +296,6 @@ describe('several datasets', () => {
 
 describe('planning', () => {
   it.each([
-    [{ precision: 'bf16' }, '--precision bf16 is not available'],
     [{ model: 'small', 'bert-config': undefined, data: '/nowhere' }, 'there is no dataset in /nowhere'],
     [{ 'bert-config': '/nowhere.json' }, '/nowhere.json: no such file'],
   ])('refuses %j', async (change, message) => {
