@@ -27,7 +27,7 @@ const addUp: Step<'x' | 'factor', 'before' | 'sum'> = ({ feeds: { x, factor }, v
 };
 const addUpSignature = { name: 'add-up', feeds: { x: rows, factor: scalar }, updates: ['total'] } as const;
 
-function valueOf(program: Program, name: string): number[] {
+function variableOf(program: Program, name: string): number[] {
   const [entry] = [...program.read([name])];
   expect(entry?.[0]).toBe(name);
   return [...entry![1]];
@@ -44,7 +44,7 @@ describeOnEachBackend('a program', () => {
       };
       expect(run([1, 2], 1)).toEqual([0, 3]);
       expect(run([1, 2, 3, 4], 10)).toEqual([3, 10]);
-      expect(valueOf(program, 'total')).toEqual([103]);
+      expect(variableOf(program, 'total')).toEqual([103]);
       // The condition does not hold: nothing is assigned.
       expect(run([-5, 1], 1)).toEqual([103, -4]);
       expect(run([0, 0], 1)).toEqual([103, 0]);
@@ -59,16 +59,16 @@ describeOnEachBackend('a program', () => {
       ]);
       program.declare([{ name: 'c', shape: [1] }]);
       expect([...program.read(['c', 'b', 'a'])].map(([name]) => name)).toEqual(['a', 'b', 'c']);
-      expect(valueOf(program, 'a')).toEqual([0, 0, 0, 0, 0, 0]);
+      expect(variableOf(program, 'a')).toEqual([0, 0, 0, 0, 0, 0]);
       const values = new Map([
         ['a', Float32Array.of(1, 2, 3, 4, 5, 6)],
         ['c', Float32Array.of(7)],
       ]);
       program.write(['a', 'c'], (name) => values.get(name)!);
       values.get('a')!.fill(9);
-      expect(valueOf(program, 'a')).toEqual([1, 2, 3, 4, 5, 6]);
-      expect(valueOf(program, 'b')).toEqual([0]);
-      expect(valueOf(program, 'c')).toEqual([7]);
+      expect(variableOf(program, 'a')).toEqual([1, 2, 3, 4, 5, 6]);
+      expect(variableOf(program, 'b')).toEqual([0]);
+      expect(variableOf(program, 'c')).toEqual([7]);
     });
   });
 
@@ -86,8 +86,8 @@ describeOnEachBackend('a program', () => {
         { name: 'double', feeds: { y: { dtype: 'float32', shape: [2] } }, updates: ['late'] },
       );
       expect([...doubled({ y: Float32Array.of(4, 5) }).doubled]).toEqual([12]);
-      expect(valueOf(program, 'late')).toEqual([4, 5]);
-      expect(valueOf(program, 'total')).toEqual([6]);
+      expect(variableOf(program, 'late')).toEqual([4, 5]);
+      expect(variableOf(program, 'total')).toEqual([6]);
     });
   });
 

@@ -114,5 +114,7 @@ describe.skipIf(!hasTensorFlow)(`training in low precision on tensorflow${note}`
 
 it('is refused on WebAssembly', async () => {
   await openBackend('wasm');
-  expect(() => withSession('bf16', () => undefined)).toThrow('--precision bf16 needs --backend tensorflow');
+  expect(() => {
+    withSession('bf16', () => undefined);
+  }).toThrow('--precision bf16 needs --backend tensorflow');
 });

@@ -31,7 +31,7 @@ function trace(step: Step<'x' | 'rate', string>, given: Readonly<Record<string, 
   const before = graph.nodes.length;
   const traced = traceStep(
     step,
-    { name: 'step', feeds: given as typeof feeds, updates: ['weight'] },
+    { name: 'step', feeds: given, updates: ['weight'] },
     { graph, productType: 'float32', variables },
   );
   return { traced, nodes: graph.nodes.slice(before) };
@@ -154,7 +154,7 @@ describe('a traced step', () => {
   it('assigns after everything was read', () => {
     const { nodes, traced } = trace(({ feeds: { x }, variables }) => {
       const weight = weightOf(variables);
-      const y = tf.matMul(x as tf.Tensor2D, weight as tf.Tensor as tf.Tensor2D);
+      const y = tf.matMul(x, weight);
       weight.assign(tf.neg(weight));
       return { y: tf.add(y, tf.sum(weight)) };
     });
