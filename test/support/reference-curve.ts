@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import type { Batch } from '../../pipeline/index.ts';
 import { createPrepareConfig } from '../../pipeline/config.ts';
 import { BUILTIN_TOKENIZER } from '../../pipeline/text/builtin-vocabulary.ts';
-import { modelPreset } from '../../src/model/config.ts';
+import { modelPreset, toHuggingFaceConfig } from '../../src/model/config.ts';
 import { learningRateAt } from '../../src/optim/schedule.ts';
 import {
   type NamedArray,
@@ -30,6 +30,12 @@ export const referenceRun = {
     optimizer: { weightDecay: 0.01, beta1: 0.9, beta2: 0.999, epsilon: 1e-8, maxGradNorm: 1 },
   },
 } as const satisfies Readonly<Record<string, unknown>> & { readonly session: SessionOptions };
+
+/** The numbers of the run as JSON, the model's under their names in transformers. */
+export function referenceSettings() {
+  const { session, ...run } = referenceRun;
+  return { ...run, ...session, model: toHuggingFaceConfig(session.model) };
+}
 
 /** The batches of the run: rows of the built-in sample, prepared into a folder. */
 export async function referenceBatches(folder: string): Promise<readonly Batch[]> {

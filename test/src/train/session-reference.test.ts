@@ -10,6 +10,7 @@ import {
   parametersOf,
   referenceBatches,
   referenceRun,
+  referenceSettings,
   updatesOf,
 } from '../../support/reference-curve.ts';
 
@@ -18,6 +19,7 @@ type ReferenceStep = Readonly<Record<'loss' | 'mlmLoss' | 'tcLoss' | 'gradNorm',
 const fixture = JSON.parse(
   readFileSync(new URL('../../fixtures/train/curves.json', import.meta.url), 'utf8'),
 ) as {
+  readonly settings: unknown;
   readonly inputs: InputHashes;
   readonly curves: Readonly<Record<'f32' | 'bf16', readonly ReferenceStep[]>>;
 };
@@ -35,9 +37,9 @@ async function follow(
   const session = new TrainingSession({ ...referenceRun.session, precision });
   try {
     expect(
-      hashesOf(batches, parametersOf(session)),
-      'rows, masks, pairs or initial weights are no longer those of the fixture: make it anew, see test/fixtures/train/README.md',
-    ).toEqual(fixture.inputs);
+      { settings: referenceSettings(), inputs: hashesOf(batches, parametersOf(session)) },
+      'settings, rows, masks, pairs or initial weights are no longer those of the fixture: make it anew, see test/fixtures/train/README.md',
+    ).toEqual({ settings: fixture.settings, inputs: fixture.inputs });
     let step = 0;
     for (const metrics of updatesOf(session, batches.slice(0, numSteps))) {
       look(metrics, step);
