@@ -48,15 +48,15 @@ export class TrainingSession {
 
   /**
    * Initialises the parameters from the seed.
+   * @param program without variables; that of the backend and the precision by default
    * @throws TacoError `backend` when the backend was not opened by openBackend (engine/backend.ts), `bad-config` when it
    *   does not compute in the precision
    */
-  constructor(options: SessionOptions) {
+  constructor(options: SessionOptions, program: Program = createProgram(options.precision)) {
     this.#options = options;
     this.#specs = parameterSpecs(options.model);
-    this.#program = createProgram(options.precision);
+    this.#program = program;
     if (options.precision === 'fp16') this.#lossScale = initialLossScale;
-    this.#steps = new Steps(this.#program, options, this.#specs);
     for (const [kind] of stateKinds) this.#program.declare(variableSpecs(this.#specs, kind));
     this.#write('parameter', (spec) => initialValues(spec, options.model, options.seed));
   }

@@ -9,7 +9,7 @@ import {
   TrainingSession,
 } from '../../../src/train/session.ts';
 import { describeOnEachBackend } from '../../support/backends.ts';
-import { readTorchFixture, toBatch, withoutPrefix } from '../../support/torch-fixture.ts';
+import { largestDifference, readTorchFixture, toBatch, withoutPrefix } from '../../support/torch-fixture.ts';
 
 const fixture = readTorchFixture();
 const { temperature, tcWeight, weightDecay } = fixture;
@@ -70,6 +70,31 @@ describeOnEachBackend('training session', (backend) => {
       },
       fixture.model,
     );
+  });
+
+  it('decays weights by learning rate times decay, and neither biases nor LayerNorm', () => {
+    const parameters = withoutPrefix(fixture.tensors, 'parameter.');
+    const updatedWith = (weightDecay: number) => {
+      const session = new TrainingSession({
+        model: fixture.model,
+        seed: 3,
+        objective: objectives.taco,
+        optimizer: { ...optimizer, weightDecay },
+      });
+      try {
+        session.importState(parameters, { optimizer: 'reset' });
+        session.trainStep([fixtureBatch(0)], { learningRate: 1e-3, step: 0 });
+        return session.exportState();
+      } finally {
+        session.dispose();
+      }
+    };
+    const [plain, decayed] = [updatedWith(0), updatedWith(10)];
+    for (const [name, { values }] of parameters) {
+      const decay = /bias$|LayerNorm/.test(name) ? 0 : 0.01;
+      const expected = plain.get(name)!.values.map((value, i) => value - decay * values[i]!);
+      expect(largestDifference(decayed.get(name)!.values, expected), name).toBeLessThan(1e-6);
+    }
   });
 
   it('keeps the number of tensors constant over steps and frees all of them', () => {
