@@ -56,6 +56,7 @@ export class TrainingSession {
     this.#options = options;
     this.#specs = parameterSpecs(options.model);
     this.#program = program;
+    this.#steps = new Steps(program, options, this.#specs);
     if (options.precision === 'fp16') this.#lossScale = initialLossScale;
     for (const [kind] of stateKinds) this.#program.declare(variableSpecs(this.#specs, kind));
     this.#write('parameter', (spec) => initialValues(spec, options.model, options.seed));

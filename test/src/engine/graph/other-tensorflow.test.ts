@@ -88,7 +88,7 @@ function writeGraph(folder: string): void {
     feeds: Object.fromEntries(
       specs.map((spec, i) => {
         const values = g === 0 ? [...initial(spec)] : Array.from({ length: initial(spec).length }, () => 0);
-        return [group.feeds[i], ['float32', spec.shape, values]];
+        return [group.feeds[i]!, ['float32', spec.shape, values]] as const;
       }),
     ),
   }));
