@@ -1,7 +1,7 @@
 import { assemble } from '../../../pipeline/index.ts';
 import { adamW, addTo, dropout, gelu, geluGradient, scale, sumOfSquares } from './elementwise.ts';
 import { layerNorm, layerNormGradient } from './layer-norm.ts';
-import { copyRows, multiply, multiplyStrips, transpose } from './matrix.ts';
+import { copyRows, multiply, multiplyStrips, packPanels, packStrips, transpose } from './matrix.ts';
 import { columnSums, exponentials, rowMax, softmaxGradientRows, softmaxRows } from './rows.ts';
 
 const functions = [
@@ -17,6 +17,8 @@ const functions = [
   layerNormGradient,
   multiply,
   multiplyStrips,
+  packPanels,
+  packStrips,
   rowMax,
   scale,
   softmaxGradientRows,
