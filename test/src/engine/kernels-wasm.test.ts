@@ -4,7 +4,7 @@ import { Random } from '../../../pipeline/index.ts';
 import { openBackend } from '../../../src/engine/backend.ts';
 import { signed, unsigned } from '../../../pipeline/wasm/assembler.ts';
 import { gelu } from '../../../src/ops/gelu.ts';
-import { KERNELS, runKernelOnce } from '../../../src/ops/kernel.ts';
+import { KERNELS, runKernel, runKernelOnce } from '../../../src/ops/kernel.ts';
 
 const random = new Random(5);
 const values = (...shape: number[]) =>
@@ -47,6 +47,7 @@ describe('vector kernels of the WebAssembly backend', () => {
   ])('matrix product, transposed %s and %s', (transposeA, transposeB) => {
     // Below, at and beyond tiles (4 × 8), blocks (256 rows, 256 inner) and vectors.
     it.each([
+      [3, 0, 5],
       [1, 1, 1],
       [3, 5, 7],
       [4, 256, 8],
@@ -113,6 +114,26 @@ describe('vector kernels of the WebAssembly backend', () => {
     });
   });
 
+  it.each([0, 3, 6])('computes cross-entropy, and lets a NaN in column %i reach its row alone', (column) => {
+    tf.tidy(() => {
+      // Beyond both ends of the range in which the exponential is computed.
+      const scores = [80, -90, 0.5, 79, 1e30, -1e30, 78.5];
+      const rows = [
+        scores.map((score) => score / 40),
+        scores.map((score, i) => (i === column ? NaN : score)),
+      ];
+      rows.push([0, -86, -87, -88, -89, -200, 0]);
+      const { losses, gradients } = crossEntropy([...rows, scores], [1, 2, 3, 3]);
+      for (const row of [0, 2, 3]) {
+        const expected = exactCrossEntropy(row === 3 ? scores : rows[row]!, [1, 2, 3, 3][row]!);
+        expect(losses[row]! / expected.loss).toBeCloseTo(1, 6);
+        expectClose(gradients[row]!, expected.gradient, 1e-6);
+      }
+      expect(losses[1]).toBeNaN();
+      expect(gradients[1]!.some(Number.isNaN)).toBe(true);
+    });
+  });
+
   it('adds squares up in double precision', () => {
     tf.tidy(() => {
       const size = 3_000_001;
@@ -165,6 +186,29 @@ describe('LEB128', () => {
     expect(signed(value)).toEqual(bytes);
   });
 });
+
+function crossEntropy(rows: readonly number[][], labels: readonly number[]) {
+  const inputs = { logits: tf.tensor2d([...rows]), labels: tf.tensor1d([...labels], 'int32') };
+  const [losses, , gradient] = runKernel(KERNELS.crossEntropy, inputs);
+  const width = rows[0]!.length;
+  const values = gradient!.dataSync();
+  return {
+    losses: [...losses!.dataSync()],
+    gradients: rows.map((_, row) => [...values.slice(row * width, (row + 1) * width)]),
+  };
+}
+
+/** In double precision. */
+function exactCrossEntropy(row: readonly number[], label: number): { loss: number; gradient: number[] } {
+  const scores = row.map(Math.fround);
+  const highest = Math.max(...scores);
+  const exponentials = scores.map((score) => Math.exp(score - highest));
+  const total = exponentials.reduce((sum, value) => sum + value, 0);
+  return {
+    loss: Math.log(total) + highest - scores[label]!,
+    gradient: exponentials.map((value, i) => value / total - (i === label ? 1 : 0)),
+  };
+}
 
 /** erf by its series, and by the continued fraction of erfc where the series cancels (Abramowitz, Stegun 7.1.5, 7.1.14). */
 function errorFunction(x: number): number {
