@@ -84,6 +84,11 @@ export class WasmCall {
     throw new TypeError(`kernel ${this.#kernelName} got ${info.dtype}, expected int32`);
   }
 
+  /** A view of a tensor's memory as whole numbers, of whatever type it is; good until the next allocation. */
+  words(info: tf.TensorInfo): Int32Array {
+    return new Int32Array(this.#memory.buffer, this.address(info), tf.util.sizeFromShape(info.shape));
+  }
+
   /** The number in a scalar tensor. */
   scalar(name: string): number {
     return this.floats(this.input(name))[0]!;

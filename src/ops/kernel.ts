@@ -27,6 +27,12 @@ export const KERNELS = {
   attention: 'AttentionFromQkv',
   /** fused: `{dContext, qkv, probs, seed?}`, attributes as above → `[dQkv]`. */
   attentionGradient: 'AttentionFromQkvGrad',
+  /**
+   * fused: `{unit: [N, D], anchors: int32 [A], positives: int32 [A], negatives: int32 [A, K]}`, `{inverseTemperature}` →
+   * `[losses [A, 1], hits [A, 1], toUnit [A, D]]`: ℓ of each anchor, 1 where its positive is nearer than each negative,
+   * and τ · ∂ℓ/∂u; see objectives/taco.ts.
+   */
+  contrast: 'TokenContrast',
   /** fused: `{x}` → `[Σ x², scalar]`. */
   sumOfSquares: 'SumOfSquares',
   /**

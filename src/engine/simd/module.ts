@@ -1,5 +1,6 @@
 import { assemble } from '../../../pipeline/index.ts';
 import { adamW, addTo, dropout, gelu, geluGradient, scale, sumOfSquares } from './elementwise.ts';
+import { gatheredDots, gatheredSum } from './gathered.ts';
 import { layerNorm, layerNormGradient } from './layer-norm.ts';
 import { copyRows, multiply, multiplyStrips, packPanels, packStrips, transpose } from './matrix.ts';
 import { columnSums, exponentials, rowMax, softmaxGradientRows, softmaxRows } from './rows.ts';
@@ -11,6 +12,8 @@ const functions = [
   copyRows,
   dropout,
   exponentials,
+  gatheredDots,
+  gatheredSum,
   gelu,
   geluGradient,
   layerNorm,
