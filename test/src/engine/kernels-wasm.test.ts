@@ -129,8 +129,55 @@ describe('vector kernels of the WebAssembly backend', () => {
         expect(losses[row]! / expected.loss).toBeCloseTo(1, 6);
         expectClose(gradients[row]!, expected.gradient, 1e-6);
       }
+      expect(gradients[2]![5]).toBe(0);
       expect(losses[1]).toBeNaN();
       expect(gradients[1]!.some(Number.isNaN)).toBe(true);
+    });
+  });
+
+  describe('the contrast of anchors', () => {
+    // Below, at and beyond four rows at a time, and vectors of 4 and 16 columns.
+    it.each([
+      [3, 1, 1],
+      [9, 3, 4],
+      [9, 6, 16],
+      [20, 8, 23],
+      [20, 13, 37],
+    ])('among %i rows with %i negatives of %i columns', (numRows, numNegatives, size) => {
+      const unit = values(numRows, size);
+      const draw = (count: number) => Array.from({ length: count }, () => random.below(numRows));
+      const pairs = { anchors: draw(7), positives: draw(7), negatives: draw(7 * numNegatives) };
+      const temperature = 0.7;
+      tf.tidy(() => {
+        const [losses, hits, toUnit] = contrast(unit, pairs, numRows, temperature);
+        const row = (index: number) => unit.subarray(index * size, (index + 1) * size);
+        for (const [i, anchor] of pairs.anchors.entries()) {
+          const drawn = pairs.negatives.slice(i * numNegatives, (i + 1) * numNegatives);
+          const rows = [...drawn, pairs.positives[i]!].map(row);
+          const scores = rows.map((other) => dot(row(anchor), other) / temperature);
+          const { loss, gradient } = exactCrossEntropy(scores, numNegatives);
+          expectClose([losses![i]!], [loss], 1e-5);
+          const isTied = drawn.includes(pairs.positives[i]!);
+          const isNearest = !isTied && Math.max(...scores) === scores.at(-1);
+          expect(hits![i]).toBe(isNearest ? 1 : 0);
+          const expected = Float32Array.from({ length: size }, (_, column) =>
+            dot(
+              gradient,
+              Float32Array.from(rows, (other) => other[column]!),
+            ),
+          );
+          expectClose(toUnit!.slice(i * size, (i + 1) * size), expected, 1e-5);
+        }
+      });
+    });
+
+    it('refuses rows that do not exist', () => {
+      const right = { anchors: [0], positives: [1], negatives: [2, 0] };
+      for (const wrong of [{ anchors: [3] }, { positives: [-1] }, { negatives: [0, 3] }]) {
+        tf.tidy(() => {
+          expect(() => contrast(values(3, 4), { ...right, ...wrong }, 3, 1)).toThrow(/outside the 3 rows/);
+        });
+      }
     });
   });
 
@@ -196,6 +243,28 @@ function crossEntropy(rows: readonly number[][], labels: readonly number[]) {
     losses: [...losses!.dataSync()],
     gradients: rows.map((_, row) => [...values.slice(row * width, (row + 1) * width)]),
   };
+}
+
+interface Pairs {
+  readonly anchors: number[];
+  readonly positives: number[];
+  readonly negatives: number[];
+}
+
+function contrast(unit: Float32Array, pairs: Pairs, numRows: number, temperature: number) {
+  const { anchors, positives, negatives } = pairs;
+  const inputs = {
+    unit: tf.tensor2d(unit, [numRows, unit.length / numRows]),
+    anchors: tf.tensor1d(anchors, 'int32'),
+    positives: tf.tensor1d(positives, 'int32'),
+    negatives: tf.tensor2d(negatives, [anchors.length, negatives.length / anchors.length], 'int32'),
+  };
+  const outputs = runKernel(KERNELS.contrast, inputs, { inverseTemperature: 1 / temperature });
+  return outputs.map((output) => output.dataSync<'float32'>());
+}
+
+function dot(a: ArrayLike<number>, b: Float32Array): number {
+  return b.reduce((sum, value, i) => sum + value * a[i]!, 0);
 }
 
 /** In double precision. */
