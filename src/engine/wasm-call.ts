@@ -56,9 +56,11 @@ export class WasmCall {
     return info;
   }
 
-  /** Sets float32 values from a byte address on to 0. */
-  zero(address: number, count: number): void {
-    new Float32Array(this.#memory.buffer, address, count).fill(0);
+  /** Another tensor with the memory of this one, for a result that takes its place; undefined where others share it. */
+  overwritable({ dataId, shape, dtype }: tf.TensorInfo): tf.TensorInfo | undefined {
+    if (this.backend.refCount(dataId) > 1) return undefined;
+    this.backend.incRef(dataId);
+    return { dataId, shape, dtype };
   }
 
   free(...infos: readonly tf.TensorInfo[]): void {

@@ -38,7 +38,7 @@ export const KERNELS = {
   /**
    * fused: `{parameter, gradient, firstMoment, secondMoment, gradientScale, scale1, scale2, stepSize, epsilon, keep}`,
    * the last six scalars, scale1 and scale2 made of gradientScale, `{beta1, beta2}` → `[parameter, firstMoment,
-   * secondMoment]` after the update; see optim/adamw.ts.
+   * secondMoment]` after the update, in the memory of those before it where nothing else holds them; see optim/adamw.ts.
    */
   adamW: 'AdamWUpdate',
 } as const;

@@ -203,6 +203,23 @@ describe('vector kernels of the WebAssembly backend', () => {
     });
   });
 
+  it('updates parameters where they lie, and leaves clones of them alone', () => {
+    tf.tidy(() => {
+      const ones = () => tf.ones([5]);
+      const firstMoment = tf.fill([5], 3);
+      const inputs = { parameter: ones(), gradient: ones(), firstMoment, secondMoment: ones() };
+      const scalars = { stepSize: tf.scalar(0.5), epsilon: tf.scalar(0), keep: tf.scalar(1) };
+      const scales = { gradientScale: tf.scalar(1), scale1: tf.scalar(0.5), scale2: tf.scalar(0.5) };
+      const clone = tf.clone(firstMoment);
+      const { numDataBuffers } = tf.memory();
+      const attributes = { beta1: 0.5, beta2: 0.5 };
+      const updated = runKernel(KERNELS.adamW, { ...inputs, ...scalars, ...scales }, attributes);
+      expect(updated.map((tensor) => tensor.dataSync()[4])).toEqual([0, 2, 1]);
+      expect(clone.dataSync()[4]).toBe(3);
+      expect(tf.memory().numDataBuffers).toBe(numDataBuffers + 1);
+    });
+  });
+
   it('shares the data of a clone and frees it with the last one', () => {
     const original = tf.tensor1d([1, 2, 3]);
     const clone = tf.clone(original);
