@@ -124,6 +124,8 @@ export const v128 = {
     ],
   }),
   and: vectors(78),
+  /** a where b has no bits. */
+  andNot: vectors(79),
   or: vectors(80),
   xor: vectors(81),
   /** 1 where any bit is set, 0 elsewhere. */
@@ -161,19 +163,18 @@ export const f32x4 = {
   sub: vectors(229),
   mul: vectors(230),
   div: vectors(231),
-  min: vectors(232),
-  max: vectors(233),
-  ge: vectors(70),
+  /** b where b < a, else a: one instruction of the processor where f32x4.min is eight. A NaN in a stays. */
+  pseudoMin: vectors(234),
+  /** b where a < b, else a; like `pseudoMin`. */
+  pseudoMax: vectors(235),
+  lt: vectors(67),
   sqrt: vector(227),
-  nearest: vector(106),
 } as const;
 
 export const i32x4 = {
   splat: unary<'i32', 'v128'>('v128', ...simd(17)),
   add: vectors(174),
   ge: vectors(63),
-  /** Rounds toward zero. */
-  fromFloat: vector(248),
   shl: (value: V128, bits: number): V128 => ({
     type: 'v128',
     code: [...value.code, ...i32.const(bits).code, ...simd(171)],

@@ -71,7 +71,7 @@ export function sumOfSquares(call: WasmCall): TensorInfo {
 export function adamW(call: WasmCall): TensorInfo[] {
   const old = ['parameter', 'gradient', 'firstMoment', 'secondMoment'].map((name) => call.input(name));
   const { shape } = old[0]!;
-  const made = [call.allocate(shape), call.allocate(shape), call.allocate(shape)];
+  const made = [old[0]!, old[2]!, old[3]!].map((info) => call.overwritable(info) ?? call.allocate(shape));
   call.simd.adamW(
     ...old.map((info) => call.address(info)),
     ...made.map((info) => call.address(info)),

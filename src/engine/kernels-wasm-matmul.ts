@@ -1,6 +1,6 @@
 import * as tf from '@tensorflow/tfjs-core';
 import { WasmCall } from './wasm-call.ts';
-import { addProduct, type HeapMatrix } from './wasm-matrix.ts';
+import { type HeapMatrix, product } from './wasm-matrix.ts';
 
 const BACKEND = 'wasm';
 
@@ -74,14 +74,9 @@ function multiplyTwo(
   if (left.numColumns !== right.numRows) {
     throw new RangeError(`matrix product of [${a.shape.join(', ')}] and [${b.shape.join(', ')}]`);
   }
-  const { numRows } = left;
-  const { numColumns } = right;
-  const product = call.allocate([numRows, numColumns]);
-  const target = call.address(product);
-  if (bias === undefined) call.zero(target, numRows * numColumns);
-  else call.simd.copyRows(call.address(bias), 0, target, 4 * numColumns, numRows, numColumns);
-  addProduct(call, left, right, target);
-  return product;
+  const result = call.allocate([left.numRows, right.numColumns]);
+  product(call, left, right, call.address(result), bias === undefined ? undefined : call.address(bias));
+  return result;
 }
 
 function transposeInto(call: WasmCall, x: number, y: number, numRows: number, numColumns: number): void {

@@ -1,6 +1,7 @@
 import { Identity, UnsortedSegmentSum, unregisterKernel } from '@tensorflow/tfjs-core';
 import { hasKernelFor, KERNELS } from '../ops/kernel.ts';
 import { attention, attentionGradient } from './kernels-wasm-attention.ts';
+import { contrast } from './kernels-wasm-contrast.ts';
 import { registerFusedMatMul, registerMatMul } from './kernels-wasm-matmul.ts';
 import { adamW, dropout, gelu, geluGradient, sumOfSquares } from './kernels-wasm-elementwise.ts';
 import { registerRowGather } from './kernels-wasm-gather.ts';
@@ -20,6 +21,7 @@ export function registerWasmKernels(): void {
   registerWasmKernel(KERNELS.attention, attention);
   registerWasmKernel(KERNELS.attentionGradient, attentionGradient);
   registerWasmKernel(KERNELS.columnSums, columnSums);
+  registerWasmKernel(KERNELS.contrast, contrast);
   registerWasmKernel(KERNELS.crossEntropy, crossEntropy);
   registerWasmKernel(KERNELS.dropout, dropout);
   registerWasmKernel(KERNELS.gelu, gelu);

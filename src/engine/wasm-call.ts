@@ -56,9 +56,11 @@ export class WasmCall {
     return info;
   }
 
-  /** Sets float32 values from a byte address on to 0. */
-  zero(address: number, count: number): void {
-    new Float32Array(this.#memory.buffer, address, count).fill(0);
+  /** Another tensor with the memory of this one, for a result that takes its place; undefined where others share it. */
+  overwritable({ dataId, shape, dtype }: tf.TensorInfo): tf.TensorInfo | undefined {
+    if (this.backend.refCount(dataId) > 1) return undefined;
+    this.backend.incRef(dataId);
+    return { dataId, shape, dtype };
   }
 
   free(...infos: readonly tf.TensorInfo[]): void {
@@ -82,6 +84,11 @@ export class WasmCall {
     const view = this.backend.typedArrayFromHeap(info);
     if (view instanceof Int32Array) return view;
     throw new TypeError(`kernel ${this.#kernelName} got ${info.dtype}, expected int32`);
+  }
+
+  /** A view of a tensor's memory as whole numbers, of whatever type it is; good until the next allocation. */
+  words(info: tf.TensorInfo): Int32Array {
+    return new Int32Array(this.#memory.buffer, this.address(info), tf.util.sizeFromShape(info.shape));
   }
 
   /** The number in a scalar tensor. */

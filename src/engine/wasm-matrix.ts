@@ -1,5 +1,5 @@
-import type { SimdFunctions } from './simd/module.ts';
 import { PANEL_COLUMNS, STRIP_ROWS } from './simd/matrix.ts';
+import type { SimdFunctions } from './simd/module.ts';
 import type { WasmCall } from './wasm-call.ts';
 
 /** A matrix in the backend's memory, row-major. */
@@ -16,66 +16,75 @@ export interface HeapMatrix {
 const BLOCK_INNER = 256;
 /** Rows of a block: the strips of A, 256 KB, stay in the second-level cache. */
 const BLOCK_ROWS = 256;
+const PANEL_ROW_BYTES = 4 * PANEL_COLUMNS;
 
 /**
- * C += A·B, blocked and packed as in Goto, van de Geijn (2008), "Anatomy of high-performance matrix multiplication".
+ * C = A·B + bias, blocked and packed as in Goto, van de Geijn (2008), "Anatomy of high-performance matrix multiplication".
  * Transposed operands cost nothing extra, since packing copies them anyway.
- * @param c address of C; the product is added to what is there
+ * @param c address of C, whose content does not matter
+ * @param bias address of as many values as C has columns
  */
-export function addProduct(call: WasmCall, a: HeapMatrix, b: HeapMatrix, c: number): void {
+export function product(
+  call: WasmCall,
+  a: HeapMatrix,
+  b: HeapMatrix,
+  c: number,
+  bias: number | undefined,
+): void {
   const { simd } = call;
   const { numRows, numColumns: innerSize } = a;
   const { numColumns } = b;
   const numPanels = Math.ceil(numColumns / PANEL_COLUMNS);
   const isSingleBlock = numRows <= BLOCK_ROWS;
-  const strips = call.allocate([BLOCK_ROWS * BLOCK_INNER]);
-  // With one block of rows each panel is used once, so one at a time is packed.
-  const panels = call.allocate([(isSingleBlock ? 1 : numPanels) * BLOCK_INNER * PANEL_COLUMNS]);
-  const stripsAddress = call.address(strips);
-  const panelsAddress = call.address(panels);
+  const buffers = [
+    call.allocate([BLOCK_ROWS * BLOCK_INNER]),
+    // With one block of rows each panel is used once, so one at a time is packed.
+    call.allocate([(isSingleBlock ? 1 : numPanels) * BLOCK_INNER * PANEL_COLUMNS]),
+    call.allocate([BLOCK_ROWS * PANEL_COLUMNS]),
+    call.zeros([numPanels * PANEL_COLUMNS]),
+  ];
+  const [strips, panels, tile, firstRow] = buffers.map((buffer) => call.address(buffer)) as [
+    ...[number, number, number, number],
+  ];
+  if (bias !== undefined) simd.copyRows(bias, 0, firstRow, 0, 1, numColumns);
 
-  for (let inner = 0; inner < innerSize; inner += BLOCK_INNER) {
+  for (let inner = 0; inner === 0 || inner < innerSize; inner += BLOCK_INNER) {
     const depth = Math.min(BLOCK_INNER, innerSize - inner);
-    const panelBytes = isSingleBlock ? 0 : 4 * depth * PANEL_COLUMNS;
-    if (!isSingleBlock) {
-      for (let panel = 0; panel < numPanels; panel += 1) {
-        packPanel(simd, b, panel, inner, depth, panelsAddress + panel * panelBytes);
-      }
-    }
+    const isFirst = inner === 0;
+    const panelBytes = depth * PANEL_ROW_BYTES;
+    if (!isSingleBlock) packB(simd, b, 0, numPanels, inner, depth, panels);
     for (let row = 0; row < numRows; row += BLOCK_ROWS) {
       const height = Math.min(BLOCK_ROWS, numRows - row);
-      const wholeStrips = Math.floor(height / STRIP_ROWS);
-      const restRows = height - wholeStrips * STRIP_ROWS;
-      const restStrip = stripsAddress + 4 * wholeStrips * STRIP_ROWS * depth;
-      packStrips(simd, a, row, height, inner, depth, stripsAddress);
+      packA(simd, a, row, height, inner, depth, strips);
       for (let panel = 0; panel < numPanels; panel += 1) {
+        if (isSingleBlock) packB(simd, b, panel, 1, inner, depth, panels);
+        const packed = isSingleBlock ? panels : panels + panel * panelBytes;
         const column = panel * PANEL_COLUMNS;
         const width = Math.min(PANEL_COLUMNS, numColumns - column);
-        const panelAddress = panelsAddress + panel * panelBytes;
-        if (isSingleBlock) packPanel(simd, b, panel, inner, depth, panelAddress);
         const target = c + 4 * (row * numColumns + column);
-        const fullStrips = width === PANEL_COLUMNS ? wholeStrips : 0;
-        simd.multiplyStrips(stripsAddress, panelAddress, target, 4 * numColumns, fullStrips, depth);
-        const edge = (strip: number, strips: number, rows: number): void => {
-          simd.multiply(
-            ...[strip, 4, 4 * STRIP_ROWS],
-            ...[panelAddress, 4 * PANEL_COLUMNS],
-            ...[target + 4 * strips * STRIP_ROWS * numColumns, 4 * numColumns],
-            ...[rows, width, depth],
-          );
-        };
-        for (let strip = fullStrips; strip < wholeStrips; strip += 1) {
-          edge(stripsAddress + 4 * strip * STRIP_ROWS * depth, strip, STRIP_ROWS);
-        }
-        if (restRows > 0) edge(restStrip, wholeStrips, restRows);
+        const bytes = 4 * numColumns;
+        const start = firstRow + panel * PANEL_ROW_BYTES;
+        const numStrips = width === PANEL_COLUMNS ? Math.floor(height / STRIP_ROWS) : 0;
+        const [from, fromBytes] = isFirst ? [start, 0] : [target, bytes];
+        simd.multiplyStrips(strips, packed, from, fromBytes, target, bytes, numStrips, depth);
+        const restRows = height - numStrips * STRIP_ROWS;
+        if (restRows === 0) continue;
+        // What fills no whole tile is computed on its own, beyond the edges of A and B, and copied.
+        const restStrips = strips + 4 * numStrips * STRIP_ROWS * depth;
+        const rest = target + numStrips * STRIP_ROWS * bytes;
+        if (!isFirst) simd.copyRows(rest, bytes, tile, PANEL_ROW_BYTES, restRows, width);
+        const [begin, beginBytes] = isFirst ? [start, 0] : [tile, PANEL_ROW_BYTES];
+        const numRest = Math.ceil(restRows / STRIP_ROWS);
+        simd.multiplyStrips(restStrips, packed, begin, beginBytes, tile, PANEL_ROW_BYTES, numRest, depth);
+        simd.copyRows(tile, PANEL_ROW_BYTES, rest, bytes, restRows, width);
       }
     }
   }
-  call.free(strips, panels);
+  call.free(...buffers);
 }
 
 /** Four rows of A side by side: for each inner index one value of each row. */
-function packStrips(
+function packA(
   simd: SimdFunctions,
   a: HeapMatrix,
   row: number,
@@ -85,7 +94,11 @@ function packStrips(
   target: number,
 ): void {
   const stripBytes = 4 * STRIP_ROWS * depth;
-  for (let start = 0; start < height; start += STRIP_ROWS) {
+  const numWhole = a.isTransposed ? Math.floor(height / STRIP_ROWS) : 0;
+  if (numWhole > 0) {
+    simd.packStrips(a.address + 4 * (inner * a.numRows + row), 4 * a.numRows, target, numWhole, depth);
+  }
+  for (let start = numWhole * STRIP_ROWS; start < height; start += STRIP_ROWS) {
     const rows = Math.min(STRIP_ROWS, height - start);
     const strip = target + (start / STRIP_ROWS) * stripBytes;
     if (a.isTransposed) {
@@ -98,22 +111,34 @@ function packStrips(
   }
 }
 
-/** Eight columns of B: for each inner index one value of each column. */
-function packPanel(
+/** Eight columns of B in each panel: for each inner index one value of each column. */
+function packB(
   simd: SimdFunctions,
   b: HeapMatrix,
-  panel: number,
+  firstPanel: number,
+  numPanels: number,
   inner: number,
   depth: number,
   target: number,
 ): void {
-  const column = panel * PANEL_COLUMNS;
-  const width = Math.min(PANEL_COLUMNS, b.numColumns - column);
-  if (b.isTransposed) {
-    const source = b.address + 4 * (column * b.numRows + inner);
-    simd.transpose(source, 4 * b.numRows, target, 4 * PANEL_COLUMNS, width, depth);
-  } else {
-    const source = b.address + 4 * (inner * b.numColumns + column);
-    simd.copyRows(source, 4 * b.numColumns, target, 4 * PANEL_COLUMNS, depth, width);
+  const firstColumn = firstPanel * PANEL_COLUMNS;
+  const numWhole = b.isTransposed
+    ? 0
+    : Math.min(numPanels, Math.floor((b.numColumns - firstColumn) / PANEL_COLUMNS));
+  if (numWhole > 0) {
+    const source = b.address + 4 * (inner * b.numColumns + firstColumn);
+    simd.packPanels(source, 4 * b.numColumns, target, numWhole, depth);
+  }
+  for (let panel = numWhole; panel < numPanels; panel += 1) {
+    const column = firstColumn + panel * PANEL_COLUMNS;
+    const width = Math.min(PANEL_COLUMNS, b.numColumns - column);
+    const packed = target + panel * depth * PANEL_ROW_BYTES;
+    if (b.isTransposed) {
+      const source = b.address + 4 * (column * b.numRows + inner);
+      simd.transpose(source, 4 * b.numRows, packed, PANEL_ROW_BYTES, width, depth);
+    } else {
+      const source = b.address + 4 * (inner * b.numColumns + column);
+      simd.copyRows(source, 4 * b.numColumns, packed, PANEL_ROW_BYTES, depth, width);
+    }
   }
 }

@@ -1,5 +1,6 @@
 import * as tf from '@tensorflow/tfjs-core';
 import { differentiable } from '../ops/differentiable.ts';
+import { hasKernel, KERNELS, runKernel } from '../ops/kernel.ts';
 
 /**
  * The token-level contrastive loss (TC) of Fu, Zhou, Xu, Zhou, Li: Contextual Representation Learning beyond Masked
@@ -113,7 +114,9 @@ function lossAndGradient(
   const unit_ND = tf.div<tf.Tensor2D>(semantics_ND, norm_N1);
   const flatNegatives: tf.Tensor1D = tf.reshape(negatives_AK, [numAnchors * numNegatives]);
 
-  const chunkSize = Math.max(1, Math.floor(chunkBytes / (4 * numNegatives * hiddenSize)));
+  const chunkSize = hasKernel(KERNELS.contrast)
+    ? numAnchors
+    : Math.max(1, Math.floor(chunkBytes / (4 * numNegatives * hiddenSize)));
   const chunks: ChunkResult[] = [];
   for (let start = 0; start < numAnchors; start += chunkSize) {
     const size = Math.min(chunkSize, numAnchors - start);
@@ -155,24 +158,72 @@ type ChunkResult = {
   readonly gradient_CD: tf.Tensor2D;
 };
 
+/** Flat indices of a chunk's tokens, and its weights. */
+interface ChunkPairs {
+  readonly anchors_C: tf.Tensor1D;
+  readonly positives_C: tf.Tensor1D;
+  /** Flat: K for each anchor. */
+  readonly negatives_CK: tf.Tensor1D;
+  readonly weights_C: tf.Tensor1D;
+}
+
 function contrastChunk(
   unit_ND: tf.Tensor2D,
   norm_N1: tf.Tensor2D,
-  pairs: {
-    readonly anchors_C: tf.Tensor1D;
-    readonly positives_C: tf.Tensor1D;
-    /** Flat: K for each anchor. */
-    readonly negatives_CK: tf.Tensor1D;
-    readonly weights_C: tf.Tensor1D;
-  },
+  pairs: ChunkPairs,
   temperature: number,
 ): ChunkResult {
-  const size = pairs.anchors_C.shape[0];
-  const hiddenSize = unit_ND.shape[1];
+  const anchor_CD = tf.gather(unit_ND, pairs.anchors_C);
+  const compare = hasKernel(KERNELS.contrast) ? fusedComparison : composedComparison;
+  const { loss_C1, isNearest_C1, toUnit_CD } = compare(unit_ND, anchor_CD, pairs, temperature);
+  const along_C1 = tf.sum(tf.mul(toUnit_CD, anchor_CD), 1, true);
+  const across_CD = tf.sub(toUnit_CD, tf.mul(anchor_CD, along_C1));
+  const weight_C1 = tf.reshape(pairs.weights_C, [-1, 1]);
+  const factor_C1 = tf.div(
+    tf.mul(weight_C1, tf.scalar(1 / temperature)),
+    tf.gather(norm_N1, pairs.anchors_C),
+  );
+  const isCorrect_C1 = tf.logicalAnd(isNearest_C1, tf.greater(weight_C1, 0));
+  return {
+    loss: tf.sum(tf.mul(loss_C1, weight_C1)),
+    numCorrect: tf.sum(tf.cast(isCorrect_C1, 'float32')),
+    gradient_CD: tf.mul<tf.Tensor2D>(across_CD, factor_C1),
+  };
+}
+
+interface Comparison {
+  /** ℓ */
+  readonly loss_C1: tf.Tensor;
+  /** Whether the positive is nearer than each negative. */
+  readonly isNearest_C1: tf.Tensor;
+  /** τ · ∂ℓ/∂u */
+  readonly toUnit_CD: tf.Tensor;
+}
+
+function fusedComparison(
+  unit: tf.Tensor2D,
+  _anchor_CD: tf.Tensor2D,
+  { anchors_C, positives_C, negatives_CK }: ChunkPairs,
+  temperature: number,
+): Comparison {
+  const negatives = tf.reshape(negatives_CK, [anchors_C.size, -1]);
+  const inputs = { unit, anchors: anchors_C, positives: positives_C, negatives };
+  const [loss_C1, hits_C1, toUnit_CD] = runKernel(KERNELS.contrast, inputs, {
+    inverseTemperature: 1 / temperature,
+  });
+  return { loss_C1: loss_C1!, isNearest_C1: tf.greater(hits_C1!, 0), toUnit_CD: toUnit_CD! };
+}
+
+function composedComparison(
+  unit_ND: tf.Tensor2D,
+  anchor_CD: tf.Tensor2D,
+  pairs: ChunkPairs,
+  temperature: number,
+): Comparison {
+  const [size, hiddenSize] = anchor_CD.shape;
   const numNegatives = pairs.negatives_CK.shape[0] / size;
   const inverseTemperature = tf.scalar(1 / temperature);
 
-  const anchor_CD = tf.gather(unit_ND, pairs.anchors_C);
   const positive_CD = tf.gather(unit_ND, pairs.positives_C);
   const negative_CKD = tf.reshape(tf.gather(unit_ND, pairs.negatives_CK), [size, numNegatives, hiddenSize]);
 
@@ -191,26 +242,18 @@ function contrastChunk(
   const positiveExp_C1 = tf.exp(tf.sub(positive_C1, highest_C1));
   const negativeExp_CK = tf.exp(tf.sub(negative_CK, highest_C1));
   const total_C1 = tf.add(positiveExp_C1, tf.sum(negativeExp_CK, 1, true));
-  const loss_C1 = tf.sub(tf.add(tf.log(total_C1), highest_C1), positive_C1);
 
   const positiveError_C1 = tf.sub(tf.div(positiveExp_C1, total_C1), tf.scalar(1));
   const negativeShare_CK = tf.div<tf.Tensor2D>(negativeExp_CK, total_C1);
-  const toUnit_CD = tf.add(
-    tf.mul(positive_CD, positiveError_C1),
-    tf.reshape(tf.matMul(tf.reshape(negativeShare_CK, [size, 1, numNegatives]), negative_CKD), [
-      size,
-      hiddenSize,
-    ]),
-  );
-  const along_C1 = tf.sum(tf.mul(toUnit_CD, anchor_CD), 1, true);
-  const across_CD = tf.sub(toUnit_CD, tf.mul(anchor_CD, along_C1));
-  const weight_C1 = tf.reshape(pairs.weights_C, [size, 1]);
-  const factor_C1 = tf.div(tf.mul(weight_C1, inverseTemperature), tf.gather(norm_N1, pairs.anchors_C));
-  const gradient_CD = tf.mul<tf.Tensor2D>(across_CD, factor_C1);
-  const isCorrect_C1 = tf.logicalAnd(tf.greater(positive_C1, highestNegative_C1), tf.greater(weight_C1, 0));
   return {
-    loss: tf.sum(tf.mul(loss_C1, weight_C1)),
-    numCorrect: tf.sum(tf.cast(isCorrect_C1, 'float32')),
-    gradient_CD,
+    loss_C1: tf.sub(tf.add(tf.log(total_C1), highest_C1), positive_C1),
+    isNearest_C1: tf.greater(positive_C1, highestNegative_C1),
+    toUnit_CD: tf.add(
+      tf.mul(positive_CD, positiveError_C1),
+      tf.reshape(tf.matMul(tf.reshape(negativeShare_CK, [size, 1, numNegatives]), negative_CKD), [
+        size,
+        hiddenSize,
+      ]),
+    ),
   };
 }

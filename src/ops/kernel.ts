@@ -27,12 +27,18 @@ export const KERNELS = {
   attention: 'AttentionFromQkv',
   /** fused: `{dContext, qkv, probs, seed?}`, attributes as above → `[dQkv]`. */
   attentionGradient: 'AttentionFromQkvGrad',
+  /**
+   * fused: `{unit: [N, D], anchors: int32 [A], positives: int32 [A], negatives: int32 [A, K]}`, `{inverseTemperature}` →
+   * `[losses [A, 1], hits [A, 1], toUnit [A, D]]`: ℓ of each anchor, 1 where its positive is nearer than each negative,
+   * and τ · ∂ℓ/∂u; see objectives/taco.ts.
+   */
+  contrast: 'TokenContrast',
   /** fused: `{x}` → `[Σ x², scalar]`. */
   sumOfSquares: 'SumOfSquares',
   /**
    * fused: `{parameter, gradient, firstMoment, secondMoment, gradientScale, scale1, scale2, stepSize, epsilon, keep}`,
    * the last six scalars, scale1 and scale2 made of gradientScale, `{beta1, beta2}` → `[parameter, firstMoment,
-   * secondMoment]` after the update; see optim/adamw.ts.
+   * secondMoment]` after the update, in the memory of those before it where nothing else holds them; see optim/adamw.ts.
    */
   adamW: 'AdamWUpdate',
 } as const;

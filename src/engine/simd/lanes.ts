@@ -119,22 +119,26 @@ const LARGEST_EXPONENT = 88.3;
 const LN2_HIGH = 0.693145751953125;
 const LN2_LOW = Math.LN2 - LN2_HIGH;
 
+/** 1.5 · 2²³: a sum with it is rounded to a whole number, which its lowest bits then hold. */
+const ROUNDER = 12_582_912;
+
 /**
  * eˣ with a relative error of about 2e-7: x = n·ln 2 + r, |r| ≤ ln 2 / 2, Taylor's series of eʳ to the 7th power (which
- * leaves 5e-9), times 2ⁿ by way of the exponent's bits. 0 below −87.3, e^88.3 above 88.3.
+ * leaves 5e-9), times 2ⁿ by way of the exponent's bits. 0 below −87.3, e^88.3 above 88.3; NaN stays NaN.
  */
 export function exponential(f: FunctionBuilder, x: V128): V128 {
   const original = f.let(x);
   const clamped = f.let(
-    f32x4.min(f32x4.max(original, constant(SMALLEST_EXPONENT)), constant(LARGEST_EXPONENT)),
+    f32x4.pseudoMin(f32x4.pseudoMax(original, constant(SMALLEST_EXPONENT)), constant(LARGEST_EXPONENT)),
   );
-  const power = f.let(f32x4.nearest(f32x4.mul(clamped, constant(Math.LOG2E))));
+  const rounded = f.let(f32x4.add(f32x4.mul(clamped, constant(Math.LOG2E)), constant(ROUNDER)));
+  const power = f.let(f32x4.sub(rounded, constant(ROUNDER)));
   const rest = f.let(
     f32x4.sub(f32x4.sub(clamped, f32x4.mul(power, constant(LN2_HIGH))), f32x4.mul(power, constant(LN2_LOW))),
   );
   const series = polynomial(rest, [1, 1, 1 / 2, 1 / 6, 1 / 24, 1 / 120, 1 / 720, 1 / 5040]);
-  const exponentBits = i32x4.shl(i32x4.add(i32x4.fromFloat(power), i32x4.splat(i32.const(127))), 23);
-  return v128.and(f32x4.mul(series, exponentBits), f32x4.ge(original, constant(SMALLEST_EXPONENT)));
+  const scaled = i32x4.add(series, i32x4.shl(rounded, 23));
+  return v128.andNot(scaled, f32x4.lt(original, constant(SMALLEST_EXPONENT)));
 }
 
 /** From here on erf(x/√2) is 1 in float32. */
@@ -154,7 +158,7 @@ const ERF_DENOMINATOR = [
 
 /** The standard normal distribution function Φ(x) = (1 + erf(x/√2)) / 2. */
 export function normalCdf(f: FunctionBuilder, x: Local<'v128'>): Local<'v128'> {
-  const clamped = f.let(f32x4.min(f32x4.max(x, constant(-ERF_ONE)), constant(ERF_ONE)));
+  const clamped = f.let(f32x4.pseudoMin(f32x4.pseudoMax(x, constant(-ERF_ONE)), constant(ERF_ONE)));
   const square = f.let(f32x4.mul(clamped, clamped));
   const quotient = f32x4.div(polynomial(square, ERF_NUMERATOR), polynomial(square, ERF_DENOMINATOR));
   const half = constant(0.5);

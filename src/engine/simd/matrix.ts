@@ -84,25 +84,24 @@ export const STRIP_ROWS = 4;
 export const PANEL_COLUMNS = 8;
 
 /**
- * multiplyStrips(a, b, c, c's row step in bytes, strips, inner size): C += A·B for 4 · strips rows and 8 columns. A holds
- * for each strip the inner size times 4 values, one of each row; B holds the inner size times 8 values.
+ * multiplyStrips(a, b, start, start's row step, c, c's row step, strips, inner size): C = start + A·B for 4 · strips rows
+ * and 8 columns, steps in bytes: a step of 0 starts every row with the same values. A holds for each strip the inner size
+ * times 4 values, one of each row; B holds the inner size times 8 values.
  */
 export const multiplyStrips = defineFunction(
   'multiplyStrips',
-  ['i32', 'i32', 'i32', 'i32', 'i32', 'i32'],
-  (f, [a, b, c, cRow, numStrips, innerSize]) => {
+  ['i32', 'i32', 'i32', 'i32', 'i32', 'i32', 'i32', 'i32'],
+  (f, [a, b, start, startRow, c, cRow, numStrips, innerSize]) => {
     const strip = f.let(i32.const(0));
     const aPointer = f.let(a);
+    const startPointer = f.let(start);
     const cPointer = f.let(c);
     const bEnd = f.let(i32.add(b, i32.mul(innerSize, i32.const(4 * PANEL_COLUMNS))));
     f.while(strip, numStrips, 1, () => {
-      const rowPointers: Local<'i32'>[] = [];
       const sums: (readonly [Local<'v128'>, Local<'v128'>])[] = [];
       for (let i = 0; i < STRIP_ROWS; i += 1) {
-        const pointer = f.let(cPointer);
-        rowPointers.push(pointer);
-        sums.push([f.let(v128.load(pointer)), f.let(v128.load(pointer, 16))]);
-        f.advance(cPointer, cRow);
+        sums.push([f.let(v128.load(startPointer)), f.let(v128.load(startPointer, 16))]);
+        f.advance(startPointer, startRow);
       }
       const bPointer = f.let(b);
       f.while(bPointer, bEnd, 4 * PANEL_COLUMNS, () => {
@@ -115,14 +114,62 @@ export const multiplyStrips = defineFunction(
         }
         f.advance(aPointer, i32.const(4 * STRIP_ROWS));
       });
-      for (const [i, [leftSum, rightSum]] of sums.entries()) {
-        f.emit(v128.store(rowPointers[i]!, leftSum));
-        f.emit(v128.store(rowPointers[i]!, rightSum, 16));
+      for (const [leftSum, rightSum] of sums) {
+        f.emit(v128.store(cPointer, leftSum));
+        f.emit(v128.store(cPointer, rightSum, 16));
+        f.advance(cPointer, cRow);
       }
     });
     return undefined;
   },
 );
+
+/** Rows that are packed at a time: with four columns, a whole line of the processor's cache. */
+const PACKED_ROWS = 4;
+
+/** packStrips(x, x's row step, y, strips, inner size): what `multiplyStrips` takes for A, from Aᵀ */
+export const packStrips = packing('packStrips', STRIP_ROWS);
+/** packPanels(x, x's row step, y, panels, inner size): what `multiplyStrips` takes for B, several panels, from B */
+export const packPanels = packing('packPanels', PANEL_COLUMNS);
+
+/** Cuts a matrix into groups of columns, each contiguous; the matrix is read along its rows, as memory likes it. */
+function packing<N extends string>(name: N, columns: number) {
+  return defineFunction(name, ['i32', 'i32', 'i32', 'i32', 'i32'], (f, [x, xRow, y, numGroups, numRows]) => {
+    const offsets = Array.from({ length: columns / 4 }, (_, i) => 16 * i);
+    const groupBytes = f.let(i32.mul(numRows, i32.const(4 * columns)));
+    const row = f.let(i32.const(0));
+    const wholeRows = f.let(i32.and(numRows, i32.const(-PACKED_ROWS)));
+    const source = f.let(x);
+    const target = f.let(y);
+    const group = f.let(i32.const(0));
+    const pack = (rows: number) => {
+      const sources = Array.from({ length: rows }, () => {
+        const pointer = f.let(source);
+        f.advance(source, xRow);
+        return pointer;
+      });
+      const groupTarget = f.let(target);
+      f.set(group, i32.const(0));
+      f.while(group, numGroups, 1, () => {
+        for (const [i, pointer] of sources.entries()) {
+          for (const offset of offsets) {
+            f.emit(v128.store(groupTarget, v128.load(pointer, offset), 4 * columns * i + offset));
+          }
+          f.advance(pointer, i32.const(4 * columns));
+        }
+        f.advance(groupTarget, groupBytes);
+      });
+      f.advance(target, i32.const(4 * columns * rows));
+    };
+    f.while(row, wholeRows, PACKED_ROWS, () => {
+      pack(PACKED_ROWS);
+    });
+    f.while(row, numRows, 1, () => {
+      pack(1);
+    });
+    return undefined;
+  });
+}
 
 /** copyRows(x, x's row step, y, y's row step, rows, columns), steps in bytes */
 export const copyRows = defineFunction(

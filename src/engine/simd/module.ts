@@ -1,7 +1,8 @@
 import { assemble } from '../../../pipeline/index.ts';
 import { adamW, addTo, dropout, gelu, geluGradient, scale, sumOfSquares } from './elementwise.ts';
+import { gatheredDots, gatheredSum } from './gathered.ts';
 import { layerNorm, layerNormGradient } from './layer-norm.ts';
-import { copyRows, multiply, multiplyStrips, transpose } from './matrix.ts';
+import { copyRows, multiply, multiplyStrips, packPanels, packStrips, transpose } from './matrix.ts';
 import { columnSums, exponentials, rowMax, softmaxGradientRows, softmaxRows } from './rows.ts';
 
 const functions = [
@@ -11,12 +12,16 @@ const functions = [
   copyRows,
   dropout,
   exponentials,
+  gatheredDots,
+  gatheredSum,
   gelu,
   geluGradient,
   layerNorm,
   layerNormGradient,
   multiply,
   multiplyStrips,
+  packPanels,
+  packStrips,
   rowMax,
   scale,
   softmaxGradientRows,

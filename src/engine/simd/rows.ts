@@ -30,7 +30,7 @@ function forEachRow(
 export const rowMax = defineFunction('rowMax', ['i32', 'i32'], (f, [x, count]) => {
   const largest = f.let(v128.loadSplat(x));
   forEachLane(f, count, (lanes, offset) => {
-    f.set(largest, f32x4.max(largest, lanes.loadRepeated(i32.add(x, offset))));
+    f.set(largest, f32x4.pseudoMax(largest, lanes.loadRepeated(i32.add(x, offset))));
   });
   return maxOfLanes(largest);
 });
@@ -65,7 +65,7 @@ export const softmaxRows = defineFunction(
         const target = i32.add(row, offset);
         const scaled = f32x4.mul(lanes.load(target), scales);
         f.emit(lanes.store(target, f32x4.add(scaled, lanes.load(i32.add(bias, offset)))));
-        f.set(largest, f32x4.max(largest, lanes.loadRepeated(target)));
+        f.set(largest, f32x4.pseudoMax(largest, lanes.loadRepeated(target)));
       });
       const highest = f.let(f32x4.splat(maxOfLanes(largest)));
       const sums = f.let(constant(0));
