@@ -3,6 +3,7 @@ import { pullFrom } from './backpressure.ts';
 import type { BatchMessage, BatchWorkerData } from './batch-messages.ts';
 import { type BatchOptions, resolvePrefetch, resolveSampling } from './batch-options.ts';
 import { aliveEveryMs, BatchWatch } from './batch-watch.ts';
+import { parseDataSpecs } from './data-spec.ts';
 import { messageOf, restoredError, TacoError } from './errors.ts';
 import { trainingBatches } from './training-batches.ts';
 import type { Batch } from './types.ts';
@@ -19,6 +20,7 @@ import { startWorker } from './workers/worker-thread.ts';
  * @throws TacoError `bad-config` at once
  */
 export function batches(options: BatchOptions, credits$: Observable<number>): Observable<Batch> {
+  parseDataSpecs(options.data);
   resolveSampling(options);
   const prefetch = resolvePrefetch(options.prefetch);
   if (options.worker === false) return pullFrom(startedBy(options), credits$, prefetch);

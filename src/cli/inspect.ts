@@ -93,7 +93,7 @@ function badFlag(message: string): TacoError {
 
 /** What the dataset is. */
 function table({ reference, manifest, fingerprint, rowsPerGroup }: Dataset): string {
-  const { status, shards, settings, totals } = manifest;
+  const { status, shards, settings } = manifest;
   const bytes = shards.reduce((sum, shard) => sum + shard.bytes, 0);
   const state = status === 'complete' ? 'complete' : 'unfinished: what follows is what is there so far';
   const facts: readonly Fact[] = [
@@ -105,7 +105,7 @@ function table({ reference, manifest, fingerprint, rowsPerGroup }: Dataset): str
       'shards',
       `${shards.length}, ${formatBytes(bytes)}; ${exact(settings.rowsPerShard)} training rows each, ${rowsPerGroup} a row group`,
     ],
-    ...describeTotals(totals),
+    ...describeTotals(manifest),
   ];
   const width = Math.max(...facts.map(([name]) => name.length)) + 2;
   return facts.map(([name, text]) => `${name.padEnd(width)}${text}`).join('\n');

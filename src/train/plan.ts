@@ -114,8 +114,7 @@ export function sessionOptionsOf({ config, model }: RunPlan): SessionOptions {
 }
 
 /** How batches are drawn; the same for training and evaluation but for the seed. */
-export function samplingOf({ config, mixture }: RunPlan): {
-  readonly data: readonly string[];
+export function samplingOf({ config }: RunPlan): {
   readonly batchSize: number;
   readonly mlmProbability: number;
   readonly taco:
@@ -129,7 +128,6 @@ export function samplingOf({ config, mixture }: RunPlan): {
     | undefined;
 } {
   return {
-    data: pinnedData(config, mixture),
     batchSize: config.batchSize,
     mlmProbability: config.mlmProbability,
     taco:
@@ -146,9 +144,9 @@ export function samplingOf({ config, mixture }: RunPlan): {
 }
 
 /** `--data` as it was found: a run stays with the commits that it began with, however their branches move. */
-function pinnedData({ data }: TrainConfig, { parts }: Mixture): readonly string[] {
-  return parseDataSpecs(data).map(({ weight }, index) => {
-    const { reference } = parts[index]!.dataset;
+export function pinnedData({ config, mixture }: RunPlan): readonly string[] {
+  return parseDataSpecs(config.data).map(({ weight }, index) => {
+    const { reference } = mixture.parts[index]!.dataset;
     return weight === undefined ? reference : `${weight}:${reference}`;
   });
 }

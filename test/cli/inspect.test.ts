@@ -46,7 +46,7 @@ describe('npm run inspect', () => {
     const manifest = (await readManifest(data))!;
     expect(stdout).toMatch(new RegExp(`^dataset +${data}, complete\nfingerprint +${manifest.fingerprint}\n`));
     expect(stdout).toMatch(/\ndocuments +3\n/);
-    expect(stdout).toMatch(/\ntokens +\d+, \d+\.\d+ % unknown\n/);
+    expect(stdout).toMatch(/\ntokens +\d+ \(unknown \d+\.\d+ %\)\n/);
     const rows = stdout.split('\n\n').slice(1);
     expect(rows).toHaveLength(manifest.totals.trainRows);
     const first = createTokenizer(builtinTokenizer()).encode(DOCUMENTS[0]!).length + 2;

@@ -2,6 +2,7 @@ import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterEach, describe, expect, it, vi } from 'vitest';
 import { evaluationBatches } from '../../../pipeline/evaluation-batches.ts';
+import { type Mixture, openMixture } from '../../../pipeline/mixture.ts';
 import { openDataset } from '../../../pipeline/shards/dataset.ts';
 import { serializeManifest } from '../../../pipeline/shards/manifest.ts';
 import { TrainingRows } from '../../../pipeline/training-rows.ts';
@@ -55,10 +56,10 @@ async function eighty(rows: TrainingRows, position: number): Promise<Int32Array>
   return ids;
 }
 
-async function evaluated(folder: string): Promise<Batch[]> {
+async function evaluated(mixture: Mixture): Promise<Batch[]> {
   const all: Batch[] = [];
-  const options = { data: [folder], batchSize: 8, seed: 3, maxRows: 60, taco: { numNegatives: 4 } };
-  for await (const batch of evaluationBatches(options)) all.push(batch);
+  const options = { batchSize: 8, seed: 3, maxRows: 60, taco: { numNegatives: 4 } };
+  for await (const batch of evaluationBatches({ ...options, mixture })) all.push(batch);
   return all;
 }
 
@@ -76,7 +77,9 @@ describe('a dataset on the Hub', () => {
     const { cursor } = local[9]!;
     const onwards = await takeBatches({ ...options, cursor, data: [`hub:${REPOSITORY}`] }, 15);
     expect(onwards).toEqual(local.slice(10));
-    expect(await evaluated(`hub:${REPOSITORY}`)).toEqual(await evaluated(bench.folder));
+    expect(await evaluated(await openMixture([`hub:${REPOSITORY}`]))).toEqual(
+      await evaluated(await openMixture([bench.folder])),
+    );
   });
 
   it('reads footers once and row groups once while they are held, by ranges alone', async () => {
@@ -106,6 +109,20 @@ describe('a dataset on the Hub', () => {
       .reduce((sum, { shard }) => sum + shard.bytes, 0);
     expect(bench.hub.bytesSent()).toBeLessThan(shardBytes + 3 * (64 * 1024) + 10_000);
     expect(bench.clock.sleeps).toEqual([]);
+  });
+
+  it('is evaluated again without being looked up again', async () => {
+    const bench = await pushed();
+    stubEnvironment(bench);
+    const mixture = await openMixture([`hub:${REPOSITORY}`]);
+    const first = await evaluated(mixture);
+    bench.hub.resetLog();
+    expect(await evaluated(mixture)).toEqual(first);
+    const { requests } = bench.hub;
+    expect(requests.map(({ route }) => route)).toEqual(requests.map(() => 'cdn'));
+    // Row groups alone: the footers are known.
+    expect(requests).toHaveLength(mixture.parts[0]!.dataset.numGroups('validation'));
+    expect(await evaluated(await openMixture([bench.folder]))).toEqual(first);
   });
 
   it('lists a page of files a request, and none for a commit', async () => {

@@ -1,7 +1,7 @@
 import { join } from 'node:path';
 import { afterEach, describe, expect, it, vi } from 'vitest';
 import { resolveConfig } from '../../../src/train/config.ts';
-import { identityOf, planRun, samplingOf } from '../../../src/train/plan.ts';
+import { identityOf, pinnedData, planRun } from '../../../src/train/plan.ts';
 import { temporaryFolder } from '../../support/folders.ts';
 import { pushBench, REPOSITORY, TOKEN } from '../../support/pushed-dataset.ts';
 import { smallRun, writeTrainingFiles } from '../../support/training.ts';
@@ -35,14 +35,14 @@ describe('a run on a dataset of the Hub', () => {
     expect(facts(remote)).toEqual(facts(local));
     const there = (await bench.hub.filesOf(REPOSITORY))!;
     const commit = bench.hub.commit(REPOSITORY, 'main', Object.fromEntries(there));
-    expect(samplingOf(remote).data).toEqual([expect.stringMatching(/^hub:team\/words@[0-9a-f]{40}$/)]);
-    expect(samplingOf(remote).data[0]).not.toContain(commit);
+    expect(pinnedData(remote)).toEqual([expect.stringMatching(/^hub:team\/words@[0-9a-f]{40}$/)]);
+    expect(pinnedData(remote)[0]).not.toContain(commit);
     const other = await writeTrainingFiles(join(folder, 'other'), { seed: 7 });
     const mixed = await planRun(
       resolveConfig({
         flags: { ...smallRun(files, `${folder}/run`), data: [`3:${other.data}`, `1:hub:${REPOSITORY}@main`] },
       }),
     );
-    expect(samplingOf(mixed).data).toEqual([`3:${other.data}`, `1:hub:${REPOSITORY}@${commit}`]);
+    expect(pinnedData(mixed)).toEqual([`3:${other.data}`, `1:hub:${REPOSITORY}@${commit}`]);
   });
 });
