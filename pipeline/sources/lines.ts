@@ -1,10 +1,10 @@
 import { createReadStream } from 'node:fs';
-import { pipeline, type Readable, Transform } from 'node:stream';
+import { pipeline, type Readable } from 'node:stream';
 import { createGunzip } from 'node:zlib';
-import { Decompress } from 'fzstd';
 import { messageOf, TacoError } from '../errors.ts';
 import { localError } from './byte-file.ts';
 import { MAX_DOCUMENT_BYTES } from './chunker.ts';
+import { ZstdStream } from './zstd-stream.ts';
 
 export type Compression = 'none' | 'gzip' | 'zstd';
 
@@ -97,38 +97,9 @@ async function* readBlocks(
 
 function decompressing(file: Readable, compression: Compression): Readable {
   if (compression === 'none') return file;
-  const decoder =
-    compression === 'gzip' ? createGunzip({ chunkSize: READ_BYTES }) : new ZstdStream({ highWaterMark: 1 });
+  const decoder = compression === 'gzip' ? createGunzip({ chunkSize: READ_BYTES }) : new ZstdStream();
   // The consumer hears of errors through the decoder, which pipeline() destroys with them.
   return pipeline(file, decoder, () => undefined);
-}
-
-/** Streaming Zstandard, several frames in one file included. */
-class ZstdStream extends Transform {
-  readonly #decoder = new Decompress((bytes) => {
-    if (bytes.length > 0) this.push(bytes);
-  });
-  #isEmpty = true;
-
-  override _transform(block: Uint8Array, _encoding: string, done: (error?: Error) => void): void {
-    this.#isEmpty = false;
-    this.#feed(block, false, done);
-  }
-
-  override _flush(done: (error?: Error) => void): void {
-    // The decoder takes no bytes at all for no frames; a file without one was cut off.
-    if (this.#isEmpty) done(new Error('unexpected EOF'));
-    else this.#feed(new Uint8Array(0), true, done);
-  }
-
-  #feed(block: Uint8Array, final: boolean, done: (error?: Error) => void): void {
-    try {
-      this.#decoder.push(block, final);
-      done();
-    } catch (error) {
-      done(error instanceof Error ? error : new Error(messageOf(error)));
-    }
-  }
 }
 
 function concatenate(head: Uint8Array, tail: Uint8Array): Uint8Array {
