@@ -13,7 +13,7 @@ const LARGE_PAGE_BYTES = 32 * 1024 * 1024;
 const LARGE_DICTIONARY_BYTES = 8 * 1024 * 1024;
 /** What cannot be read in pieces must fit into memory, compressed and decompressed, beside everything else. */
 const MAX_WHOLE_PAGE_BYTES = 128 * 1024 * 1024;
-const MAX_DICTIONARY_BYTES = 384 * 1024 * 1024;
+const MAX_DICTIONARY_BYTES = 240 * 1024 * 1024;
 
 /** Length that a PLAIN value carries in front. */
 const LENGTH_BYTES = 4;
@@ -130,7 +130,7 @@ export async function readDictionary(page: PageFacts, pieces: Pieces): Promise<r
 /** Reads a page to its end. @throws TacoError `corrupt` when its checksum is another */
 export async function requireChecksum(page: PageFacts, crc: number, pieces: Pieces): Promise<void> {
   const checksum = new Checksum();
-  for await (const piece of checksum.of(pieces)) void piece;
+  for await (const piece of pieces) checksum.add(piece);
   try {
     checksum.require(crc);
   } catch (error) {
@@ -143,9 +143,13 @@ class Checksum {
 
   async *of(pieces: Pieces): AsyncGenerator<Uint8Array> {
     for await (const piece of pieces) {
-      this.#value = crc32(piece, this.#value);
+      this.add(piece);
       yield piece;
     }
+  }
+
+  add(piece: Uint8Array): void {
+    this.#value = crc32(piece, this.#value);
   }
 
   require(crc: number): void {

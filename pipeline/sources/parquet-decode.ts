@@ -59,7 +59,14 @@ export class PageDecoder {
     for (const page of unit.pages) {
       try {
         const { header, body } = splitPage(unit.bytes.subarray(page.start, page.end));
-        const values: DecodedArray | undefined = readPage(body, header, this.#decoderOf(unit, page), dictionary, undefined, 0).data;
+        const values: DecodedArray | undefined = readPage(
+          body,
+          header,
+          this.#decoderOf(unit, page),
+          dictionary,
+          undefined,
+          0,
+        ).data;
         if (header.type === 'DICTIONARY_PAGE') {
           dictionary = values;
           continue;

@@ -45,7 +45,9 @@ export interface DecodedUnit extends UnitEnd {
   readonly kind: 'decoded';
   /** Row within the group of its first value. */
   readonly row: number;
-  /** Views, valid until the next are asked for, in order. */
+  /** Whether nobody else reads values that fill their buffers. */
+  readonly givesAway: boolean;
+  /** In order; views are valid until the next are asked for. */
   readonly values: AsyncIterable<TextValues>;
 }
 
@@ -111,11 +113,12 @@ export async function* pageUnits(
         if (header.crc !== undefined) await requireChecksum(facts, header.crc, pieces());
         yield {
           ...decoded,
+          givesAway: true,
           values: valuesOf(facts, skipValues, header.crc === undefined ? pieces() : page.again()),
         };
       } else {
         const documents = unit.only({ ...page, bytes: await page.take(), skipValues });
-        yield { ...decoded, values: asyncOf(decoder.decode(documents, dictionary)) };
+        yield { ...decoded, givesAway: false, values: asyncOf(decoder.decode(documents, dictionary)) };
       }
     }
   }

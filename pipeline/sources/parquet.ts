@@ -163,7 +163,7 @@ async function* readFile(
 }
 
 async function* documentBatches(
-  { row: firstRow, values }: DecodedUnit,
+  { row: firstRow, givesAway, values }: DecodedUnit,
   place: (row: number) => Pick<SourceChunk, 'next' | 'inputBytes'>,
 ): AsyncGenerator<DocumentBatch> {
   let row = firstRow;
@@ -171,6 +171,7 @@ async function* documentBatches(
     const start = row;
     yield {
       documents,
+      givesAway,
       cursorAfter: (count) => place(start + count).next,
       inputBytesAfter: (count) => place(start + count).inputBytes,
     };
