@@ -43,6 +43,11 @@ export interface Dataset {
    * @throws TacoError `disk`, `network`
    */
   compareShards(): Promise<ReadonlyMap<string, string | undefined>>;
+  /**
+   * Reads what preparation keeps to go on with, which is not on the Hub. What differs from the manifest, by name, in words.
+   * @throws TacoError `disk`
+   */
+  compareState(): Promise<ReadonlyMap<string, string>>;
 }
 
 /** A shard of the manifest and how to read it. */
@@ -144,6 +149,10 @@ function datasetOf(storage: DatasetStorage, manifest: Manifest): Dataset {
     },
     readTokenizer: () => readTokenizer(storage, manifest),
     compareShards: () => storage.compare(manifest.shards),
+    compareState: async () => {
+      const damages = await storage.compareState(manifest.seen);
+      return new Map(Array.from(damages, ([file, damage]) => [storage.nameOf(file), damage]));
+    },
     shards: [splits.train, splits.validation].flatMap(({ files, readers }) =>
       files.map((shard, index) => ({ shard, reader: readers[index]!, name: storage.nameOf(shard.file) })),
     ),

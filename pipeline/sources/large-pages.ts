@@ -12,7 +12,7 @@ const LARGE_PAGE_BYTES = 32 * 1024 * 1024;
 /** Above this a dictionary stays in one place; below, every unit of pages carries it. */
 const LARGE_DICTIONARY_BYTES = 8 * 1024 * 1024;
 /** What cannot be read in pieces must fit into memory, compressed and decompressed, beside everything else. */
-const MAX_WHOLE_PAGE_BYTES = 128 * 1024 * 1024;
+const MAX_WHOLE_PAGE_BYTES = 96 * 1024 * 1024;
 const MAX_DICTIONARY_BYTES = 240 * 1024 * 1024;
 
 /** Length that a PLAIN value carries in front. */

@@ -39,8 +39,8 @@ const SHAPES = {
     options: 'use_dictionary=True',
   },
   whole: {
-    what: 'a page of 130 MB that can only be decoded whole',
-    rows: 'large(26, 130)',
+    what: 'a page of 100 MB that can only be decoded whole',
+    rows: 'large(25, 100)',
     options: "use_dictionary=False, compression='lz4'",
   },
 } as const;
