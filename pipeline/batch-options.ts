@@ -1,5 +1,6 @@
 import { TacoError } from './errors.ts';
 import type { Mixture } from './mixture.ts';
+import type { WaitNotice } from './sources/source.ts';
 import type { BatchCursor } from './types.ts';
 
 /** Which tokens are anchors of the contrastive loss (docs: README, section on TACO). */
@@ -49,6 +50,8 @@ export interface BatchOptions extends SamplingOptions {
   readonly prefetch?: number;
   /** Make batches in a worker thread. Default true; false is for tests and measurements. */
   readonly worker?: boolean;
+  /** Hears of pauses that the Hub asked for or that a fault of the network made necessary. */
+  readonly onWait?: (notice: WaitNotice) => void;
   /** Silence of the worker thread that makes it count as hung. Default 20,000. */
   readonly hangTimeoutMs?: number;
 }

@@ -37,8 +37,10 @@ function fromWorker(
   prefetch: number,
   credits$: Observable<number>,
 ): Observable<Batch> {
+  // A function cannot be sent: the thread tells of its waits by messages.
+  const { onWait, ...sent } = options;
   const { hangTimeoutMs = 20_000 } = options;
-  const workerData: BatchWorkerData = { options, prefetch, aliveEveryMs: aliveEveryMs(hangTimeoutMs) };
+  const workerData: BatchWorkerData = { options: sent, prefetch, aliveEveryMs: aliveEveryMs(hangTimeoutMs) };
   return new Observable<Batch>((subscriber) => {
     const worker = startWorker(new URL('./batch-worker.ts', import.meta.url), {
       workerData,
@@ -56,9 +58,19 @@ function fromWorker(
     const watch = new BatchWatch({ hangTimeoutMs, prefetch, onHang: died });
     worker.on('message', (message: BatchMessage) => {
       watch.hear(message.kind === 'batch');
-      if (message.kind === 'alive') return;
-      if (message.kind === 'batch') subscriber.next(message.batch);
-      else subscriber.error(restoredError(message.error));
+      switch (message.kind) {
+        case 'alive':
+          break;
+        case 'batch':
+          subscriber.next(message.batch);
+          break;
+        case 'wait':
+          watch.allow(message.notice.waitMs);
+          onWait?.(message.notice);
+          break;
+        case 'error':
+          subscriber.error(restoredError(message.error));
+      }
     });
     worker.on('messageerror', (error) => {
       died(`sent something unreadable (${messageOf(error)})`, error);

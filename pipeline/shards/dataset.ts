@@ -1,6 +1,7 @@
 import { TacoError } from '../errors.ts';
 import { createHub, type Hub } from '../sources/hub-client.ts';
 import { hubFromEnvironment } from '../sources/hub.ts';
+import type { SourceContext } from '../sources/source.ts';
 import { parseTokenizerFiles } from '../text/tokenizer-files.ts';
 import { type TokenizerSpec, tokenizerFingerprint } from '../text/vocabulary.ts';
 import type { SpecialTokenIds } from '../types.ts';
@@ -85,8 +86,8 @@ interface SplitShards {
  *   `forbidden` and `network`
  */
 export async function openDataset(reference: string, options: OpenDatasetOptions = {}): Promise<Dataset> {
-  const { connect = defaultHub, checkShards = true, unfinished = false } = options;
-  const storage = await openStorage(reference, connect);
+  const { connect = environmentHub, checkShards = true, unfinished = false } = options;
+  const storage = await openStorage(reference, () => connect());
   const path = storage.nameOf(manifestFile);
   const bytes = await storage.readFile(manifestFile);
   if (bytes === undefined) {
@@ -106,8 +107,9 @@ export async function openDataset(reference: string, options: OpenDatasetOptions
   return datasetOf(storage, manifest);
 }
 
-function defaultHub(): Hub {
-  return createHub(hubFromEnvironment(process.env));
+/** The Hub of `HF_ENDPOINT`, with `HF_TOKEN`. */
+export function environmentHub(onWait?: SourceContext['onWait']): Hub {
+  return createHub({ ...hubFromEnvironment(process.env), onWait });
 }
 
 async function requireShards(storage: DatasetStorage, shards: readonly ManifestShard[]): Promise<void> {

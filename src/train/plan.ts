@@ -5,6 +5,7 @@ import {
   parseDataSpecs,
   TacoError,
   type TokenizerSpec,
+  type WaitNotice,
 } from '../../pipeline/index.ts';
 import { type BertConfig, modelPreset, readBertConfig } from '../model/config.ts';
 import { parameterSpecs } from '../model/parameters.ts';
@@ -29,15 +30,16 @@ const ADAMW = { beta1: 0.9, beta2: 0.999, epsilon: 1e-8 } as const;
 
 /**
  * Opens the datasets, chooses the model and checks that they fit.
+ * @param onWait hears of pauses in reading from the Hub, in evaluations too
  * @throws TacoError in one line that says what does not fit and what to do
  */
-export async function planRun(config: TrainConfig): Promise<RunPlan> {
+export async function planRun(config: TrainConfig, onWait?: (notice: WaitNotice) => void): Promise<RunPlan> {
   if (config.precision === 'bf16' || config.precision === 'fp16') {
     throw badConfig(
       `--precision ${config.precision} is not available: the tensorflow and wasm backends compute in f32; use --precision auto or f32`,
     );
   }
-  const mixture = await openMixture(config.data);
+  const mixture = await openMixture(config.data, onWait);
   for (const { dataset, reference } of mixture.parts) {
     if (dataset.numRows('train') > 0) continue;
     throw badConfig(

@@ -174,6 +174,9 @@ class Run {
             seed: config.seed,
             cursor,
             prefetch: Math.max(4, 2 * config.gradAccum),
+            onWait: ({ message }) => {
+              report({ kind: 'note', text: message });
+            },
           },
           credits$,
         ),

@@ -116,13 +116,9 @@ describe('a tokenizer worker in the middle of preparation', () => {
           expect(hasOrder).toBe(true);
         }, 20_000);
         // What the worker had before it gets done; then each turn is a tenth of the patience.
-        let isOver = false;
-        void running.finally(() => {
-          isOver = true;
-        });
+        const over = running.then(() => 'over');
         let turns = 0;
-        for (; !isOver && turns < 40; turns += 1) {
-          await delay(150);
+        for (; turns < 40 && (await Promise.race([over, delay(150)])) !== 'over'; turns += 1) {
           vi.advanceTimersByTime(2000);
         }
         const error = await running;

@@ -9,6 +9,7 @@ import { TrainingRows } from '../../../pipeline/training-rows.ts';
 import type { Batch } from '../../../pipeline/types.ts';
 import { takeBatches } from '../../support/batch-stream.ts';
 import type { DatasetShape } from '../../support/dataset.ts';
+import type { WaitNotice } from '../../../pipeline/sources/source.ts';
 import type { Fault } from '../../support/hub/faults.ts';
 import type { TestHubOptions } from '../../support/hub/server.ts';
 import { type PushBench, pushBench, REPOSITORY, TOKEN } from '../../support/pushed-dataset.ts';
@@ -154,6 +155,25 @@ describe('a dataset on the Hub', () => {
         /^there is no dataset in hub:team\/words@[0-9a-f]{40} \(manifest\.json is missing\); push one with/,
       ) as string,
     });
+  });
+
+  it('tells whoever takes batches of waits, in the worker thread and out of it', async () => {
+    const bench = await pushed({}, {});
+    stubEnvironment(bench);
+    const options = { batchSize: 4, seed: 42, data: [`hub:${REPOSITORY}`] };
+    const quiet = await takeBatches({ ...options, data: [bench.folder] }, 3);
+    for (const worker of [true, false]) {
+      bench.hub.fail({ match: STORAGE, fault: { kind: 'status', status: 503 }, after: 1 });
+      bench.hub.fail({ match: /\/revision\//, fault: { kind: 'status', status: 503 } });
+      const notices: WaitNotice[] = [];
+      const onWait = (notice: WaitNotice): void => void notices.push(notice);
+      expect(await takeBatches({ ...options, worker, onWait }, 3)).toEqual(quiet);
+      expect(notices.map(({ reason }) => reason)).toEqual(['retry', 'retry']);
+      for (const { message, waitMs } of notices) {
+        expect(message).toMatch(/status 503, try 2 of 10 in 0\.\d s$/);
+        expect(waitMs).toBeGreaterThan(0);
+      }
+    }
   });
 
   it.each<[string, Fault]>([
