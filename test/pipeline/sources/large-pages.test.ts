@@ -1,11 +1,14 @@
+import { execFileSync } from 'node:child_process';
 import { readdirSync } from 'node:fs';
-import { readFile } from 'node:fs/promises';
+import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { crc32 } from 'node:zlib';
 import type { PageHeader } from 'hyparquet';
 import { parquetHeader } from 'hyparquet/src/column.js';
 import { describe, expect, it } from 'vitest';
-import type { ByteFile } from '../../../pipeline/sources/byte-file.ts';
+import { createPrepareConfig } from '../../../pipeline/config.ts';
+import { readManifest } from '../../../pipeline/shards/manifest.ts';
+import { type ByteFile, openLocalFile } from '../../../pipeline/sources/byte-file.ts';
 import {
   isDictionaryPage,
   isStreamed,
@@ -16,8 +19,12 @@ import {
 } from '../../../pipeline/sources/large-pages.ts';
 import { openParquet, readParquetFiles } from '../../../pipeline/sources/parquet.ts';
 import { numValuesOf, PageDecoder } from '../../../pipeline/sources/parquet-decode.ts';
+import { resolveSource } from '../../../pipeline/sources/resolve.ts';
 import { START } from '../../../pipeline/sources/source.ts';
 import type { EncodedDocuments, SourceCursor } from '../../../pipeline/types.ts';
+import { hashesBelow, temporaryFolder } from '../../support/folders.ts';
+import { prepareToEnd } from '../../support/preparations.ts';
+import { findPython } from '../../support/python.ts';
 import { documentsOf, rejectionOf } from '../../support/sources.ts';
 import { textParquet } from '../../support/text-parquet.ts';
 
@@ -283,5 +290,70 @@ describe('a file with a page above 32 MiB', () => {
     }
     // A row that no chunk ends with.
     expect(digest((await read({ file: 0, group: 0, row: 7 })).texts)).toEqual(digest(kept.slice(7)));
+  });
+});
+
+/** Arguments: file, then JSON: how many documents of so many bytes, how often each, and how they are written. */
+const WRITE = `
+import sys, json, random, pyarrow as pa, pyarrow.parquet as pq
+path, (count, size, times, options) = sys.argv[1], json.loads(sys.argv[2])
+draw = random.Random(5)
+words = [str(draw.random()) for _ in range(5000)]
+rows = [(f'{i} ' + words[i] * (size // 10))[:size] for i in range(count)] * times
+rows.insert(3, None)
+pq.write_table(pa.table({'text': rows}), path, row_group_size=len(rows), **options)
+`;
+
+describe('files of pyarrow', () => {
+  async function written(skip: (why: string) => never, ...form: readonly unknown[]) {
+    const python = findPython(['pyarrow']);
+    if (python === undefined) return skip('no Python with pyarrow');
+    const path = join(await temporaryFolder(), 'large.parquet');
+    execFileSync(python, ['-c', WRITE, path, JSON.stringify(form)]);
+    return path;
+  }
+
+  async function prepared(path: string, workers: number) {
+    const out = join(await temporaryFolder(), 'out');
+    const tokenizer = 'bert-base-uncased';
+    const settings = { maxSeqLen: 512, validation: '0%', workers, out, tokenizer };
+    await prepareToEnd(createPrepareConfig({ sources: [`file:${path}`], ...settings }));
+    const { 'manifest.json': _, ...shards } = await hashesBelow(out);
+    return { shards, totals: (await readManifest(out))!.totals };
+  }
+
+  it('with a large dictionary give its documents as often as they are referred to', async ({ skip }) => {
+    const path = await written(skip, 16, 600_000, 3, {});
+    const { file, metadata } = await openParquet(await openLocalFile(path), 'text');
+    await file.close();
+    expect(metadata.row_groups[0]!.columns[0]!.meta_data!.dictionary_page_offset).toBeDefined();
+    const plain = await written(skip, 16, 600_000, 3, { use_dictionary: false, data_page_size: 1 << 20 });
+    const expected = await prepared(plain, 0);
+    expect(expected.totals.documents).toBe(48);
+    for (const workers of [0, 2]) expect((await prepared(path, workers)).shards).toEqual(expected.shards);
+  });
+
+  it('with a large page and a checksum give nothing of a page that is damaged', async ({ skip }) => {
+    const options = { use_dictionary: false, write_page_checksum: true, compression: 'none' };
+    const path = await written(skip, 8, 4_400_000, 1, options);
+    const chunks = async () => {
+      const texts: string[] = [];
+      const source = await resolveSource(`file:${path}`, {});
+      const failure = await (async () => {
+        for await (const chunk of source.read(START)) texts.push(...documentsOf([chunk]).map(String));
+      })().catch((error: unknown) => error as Error);
+      return { texts, failure };
+    };
+    const whole = await chunks();
+    expect(whole.failure).toBeUndefined();
+    expect(whole.texts.map((text) => text.length)).toEqual(Array.from({ length: 8 }, () => 4_400_000));
+    const bytes = await readFile(path);
+    bytes[30_000_000]! ^= 2;
+    await writeFile(path, bytes);
+    const { texts, failure } = await chunks();
+    expect(failure?.message).toMatch(
+      /large\.parquet is damaged: row group 0, page at byte 4: its checksum is wrong/,
+    );
+    expect(texts).toEqual([]);
   });
 });
