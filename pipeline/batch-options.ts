@@ -1,5 +1,6 @@
-import { parseDataSpecs } from './data-spec.ts';
 import { TacoError } from './errors.ts';
+import type { Mixture } from './mixture.ts';
+import type { WaitNotice } from './sources/source.ts';
 import type { BatchCursor } from './types.ts';
 
 /** Which tokens are anchors of the contrastive loss (docs: README, section on TACO). */
@@ -27,8 +28,6 @@ export interface PairOptions {
 
 /** What training and evaluation batches have in common. */
 export interface SamplingOptions {
-  /** Datasets as `--data` takes them, see data-spec.ts: folders that prepare-data filled, mixed by weight. */
-  readonly data: readonly string[];
   /** B, rows of a micro-batch; at least 2 with `taco`. */
   readonly batchSize: number;
   /** Whole number from 0 to 2^53 − 1. */
@@ -40,6 +39,8 @@ export interface SamplingOptions {
 }
 
 export interface BatchOptions extends SamplingOptions {
+  /** Datasets as `--data` takes them, see data-spec.ts: folders that prepare-data filled, mixed by weight. */
+  readonly data: readonly string[];
   /**
    * Go on with the row after those this cursor counts. Another batch size and other weights are allowed and
    * apply from there on. Default: the beginning of the first epoch.
@@ -49,11 +50,15 @@ export interface BatchOptions extends SamplingOptions {
   readonly prefetch?: number;
   /** Make batches in a worker thread. Default true; false is for tests and measurements. */
   readonly worker?: boolean;
+  /** Hears of pauses that the Hub asked for or that a fault of the network made necessary. */
+  readonly onWait?: (notice: WaitNotice) => void;
   /** Silence of the worker thread that makes it count as hung. Default 20,000. */
   readonly hangTimeoutMs?: number;
 }
 
 export interface EvaluationOptions extends SamplingOptions {
+  /** Open, so that nothing is looked up anew for each evaluation. */
+  readonly mixture: Mixture;
   /** Use at most this many rows, spread evenly over the validation rows of all datasets. Default: all. */
   readonly maxRows?: number | undefined;
 }
@@ -96,7 +101,6 @@ function resolvePairs(options: PairOptions): Required<PairOptions> {
 
 /** @throws TacoError `bad-config` naming the option, its value and what is allowed */
 export function resolveSampling(options: SamplingOptions): SamplingSettings {
-  parseDataSpecs(options.data);
   requireWhole('the batch size', options.batchSize, 1);
   requireWhole('the seed', options.seed, 0);
   const mlmProbability = options.mlmProbability ?? 0.15;

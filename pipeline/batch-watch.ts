@@ -3,8 +3,8 @@ const LOOKS = 10;
 /** A thread that starts on a busy machine compiles its modules first: this much silence at least is granted. */
 const START_TIMEOUT_MS = 60_000;
 /**
- * A thread that lives may wait for a slow disk or a Hub that limits its rate, which have their own timeouts and
- * retries; so much longer without a batch, it waits for what never comes.
+ * A thread that lives may wait for a slow disk or network, which have their own timeouts; so much longer without a batch,
+ * it waits for what never comes. Waits that it announces, for a Hub that limits its rate, do not count.
  */
 const STALL_FACTOR = 30;
 
@@ -24,6 +24,7 @@ export class BatchWatch {
   #numOwed: number;
   #looksWithoutSign = 0;
   #looksWithoutBatch = 0;
+  #looksAllowed = 0;
   #isStarted = false;
 
   constructor(options: BatchWatchOptions) {
@@ -40,6 +41,12 @@ export class BatchWatch {
     this.#numOwed += count;
   }
 
+  /** The thread said that it waits; several waits may pass at the same time. */
+  allow(waitMs: number): void {
+    const numLooks = Math.ceil(waitMs / aliveEveryMs(this.#options.hangTimeoutMs));
+    this.#looksAllowed = Math.max(this.#looksAllowed, numLooks);
+  }
+
   /** The thread said something. */
   hear(isBatch: boolean): void {
     if (isBatch) this.#numOwed -= 1;
@@ -53,9 +60,11 @@ export class BatchWatch {
   }
 
   #look(): void {
+    const isAllowed = this.#looksAllowed > 0;
+    if (isAllowed) this.#looksAllowed -= 1;
     if (this.#numOwed <= 0) return;
     this.#looksWithoutSign += 1;
-    this.#looksWithoutBatch += 1;
+    if (!isAllowed) this.#looksWithoutBatch += 1;
     const { hangTimeoutMs } = this.#options;
     const startMs = this.#isStarted ? 0 : START_TIMEOUT_MS;
     const signLimitMs = Math.max(hangTimeoutMs, startMs);

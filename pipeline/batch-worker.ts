@@ -4,6 +4,7 @@ import { Observable } from 'rxjs';
 import { pullFrom } from './backpressure.ts';
 import type { BatchMessage, BatchWorkerData } from './batch-messages.ts';
 import { errorMessageOf } from './errors.ts';
+import type { WaitNotice } from './sources/source.ts';
 import { trainingBatches } from './training-batches.ts';
 import type { Batch } from './types.ts';
 
@@ -26,7 +27,10 @@ const credits$ = new Observable<number>((subscriber) => {
     subscriber.next(count);
   });
 });
-pullFrom(trainingBatches(options), credits$, prefetch).subscribe({
+const onWait = (notice: WaitNotice): void => {
+  port.postMessage({ kind: 'wait', notice } satisfies BatchMessage);
+};
+pullFrom(trainingBatches({ ...options, onWait }), credits$, prefetch).subscribe({
   next: (batch) => {
     port.postMessage({ kind: 'batch', batch } satisfies BatchMessage, buffersOf(batch));
   },

@@ -3,6 +3,7 @@ import { pullFrom } from './backpressure.ts';
 import type { BatchMessage, BatchWorkerData } from './batch-messages.ts';
 import { type BatchOptions, resolvePrefetch, resolveSampling } from './batch-options.ts';
 import { aliveEveryMs, BatchWatch } from './batch-watch.ts';
+import { parseDataSpecs } from './data-spec.ts';
 import { messageOf, restoredError, TacoError } from './errors.ts';
 import { trainingBatches } from './training-batches.ts';
 import type { Batch } from './types.ts';
@@ -19,6 +20,7 @@ import { startWorker } from './workers/worker-thread.ts';
  * @throws TacoError `bad-config` at once
  */
 export function batches(options: BatchOptions, credits$: Observable<number>): Observable<Batch> {
+  parseDataSpecs(options.data);
   resolveSampling(options);
   const prefetch = resolvePrefetch(options.prefetch);
   if (options.worker === false) return pullFrom(startedBy(options), credits$, prefetch);
@@ -35,8 +37,10 @@ function fromWorker(
   prefetch: number,
   credits$: Observable<number>,
 ): Observable<Batch> {
+  // A function cannot be sent: the thread tells of its waits by messages.
+  const { onWait, ...sent } = options;
   const { hangTimeoutMs = 20_000 } = options;
-  const workerData: BatchWorkerData = { options, prefetch, aliveEveryMs: aliveEveryMs(hangTimeoutMs) };
+  const workerData: BatchWorkerData = { options: sent, prefetch, aliveEveryMs: aliveEveryMs(hangTimeoutMs) };
   return new Observable<Batch>((subscriber) => {
     const worker = startWorker(new URL('./batch-worker.ts', import.meta.url), {
       workerData,
@@ -54,9 +58,19 @@ function fromWorker(
     const watch = new BatchWatch({ hangTimeoutMs, prefetch, onHang: died });
     worker.on('message', (message: BatchMessage) => {
       watch.hear(message.kind === 'batch');
-      if (message.kind === 'alive') return;
-      if (message.kind === 'batch') subscriber.next(message.batch);
-      else subscriber.error(restoredError(message.error));
+      switch (message.kind) {
+        case 'alive':
+          break;
+        case 'batch':
+          subscriber.next(message.batch);
+          break;
+        case 'wait':
+          watch.allow(message.notice.waitMs);
+          onWait?.(message.notice);
+          break;
+        case 'error':
+          subscriber.error(restoredError(message.error));
+      }
     });
     worker.on('messageerror', (error) => {
       died(`sent something unreadable (${messageOf(error)})`, error);

@@ -1,13 +1,8 @@
-import {
-  type EvaluationOptions,
-  resolveSampling,
-  type SamplingOptions,
-  type SamplingSettings,
-} from './batch-options.ts';
+import { type EvaluationOptions, resolveSampling, type SamplingSettings } from './batch-options.ts';
 import { createCollator } from './collate.ts';
 import { goOnAt } from './cursor.ts';
 import { TacoError } from './errors.ts';
-import { byFingerprint, openMixture } from './mixture.ts';
+import { byFingerprint, type Mixture } from './mixture.ts';
 import type { Dataset } from './shards/dataset.ts';
 import type { TokenRows } from './shards/reader.ts';
 import { copyRow } from './training-rows.ts';
@@ -33,11 +28,11 @@ function* batchSizes(numRows: number, { batchSize, taco }: SamplingSettings): Ge
  * yielded when there are no validation rows; a single row gives a batch without anchors. Cursors count rows and
  * serve no resuming.
  *
- * @throws TacoError `bad-config` at once; as `openMixture` while iterating
+ * @throws TacoError `bad-config` at once; as `readGroup` of a dataset while iterating
  */
 export function evaluationBatches(options: EvaluationOptions): AsyncGenerator<Batch, void> {
   const settings = resolveSampling(options);
-  const { maxRows } = options;
+  const { mixture, maxRows } = options;
   if (maxRows !== undefined && (!Number.isSafeInteger(maxRows) || maxRows < 1)) {
     throw new TacoError(
       `the number of evaluation rows is ${maxRows}, expected a whole number of at least 1`,
@@ -47,15 +42,14 @@ export function evaluationBatches(options: EvaluationOptions): AsyncGenerator<Ba
       },
     );
   }
-  return evaluate(options, settings, maxRows ?? Number.POSITIVE_INFINITY);
+  return evaluate(mixture, settings, maxRows ?? Number.POSITIVE_INFINITY);
 }
 
 async function* evaluate(
-  { data }: SamplingOptions,
+  mixture: Mixture,
   settings: SamplingSettings,
   maxRows: number,
 ): AsyncGenerator<Batch, void> {
-  const mixture = await openMixture(data);
   const parts = byFingerprint(mixture.parts).map((part) => ({ ...part, weight: 1 }));
   const { maxSeqLen } = mixture;
   const numRows = mixture.numRows('validation');

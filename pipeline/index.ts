@@ -28,6 +28,7 @@ export {
   describeTotals,
   exact,
   type Fact,
+  percent,
 } from './shards/describe.ts';
 export { planPush, push, type PushEvent, type PushPlan } from './shards/push.ts';
 export { type RowSegment, segmentsOf } from './shards/segments.ts';

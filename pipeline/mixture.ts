@@ -1,8 +1,9 @@
 import { parseDataSpecs, wholeWeights } from './data-spec.ts';
 import { TacoError } from './errors.ts';
 import { keyOf } from './random.ts';
-import { type Dataset, openDataset } from './shards/dataset.ts';
+import { type Dataset, environmentHub, openDataset } from './shards/dataset.ts';
 import type { Split } from './shards/manifest.ts';
+import type { WaitNotice } from './sources/source.ts';
 import type { SpecialTokenIds } from './types.ts';
 
 /** A dataset and its share of the rows. */
@@ -28,13 +29,18 @@ export interface Mixture {
  * Opens the datasets of a run and checks that they go together. Without weights each has the share of its
  * training rows: an epoch of all of them ends at once.
  * @param data as `--data` takes them, see data-spec.ts
+ * @param onWait hears of pauses in reading from the Hub, now and later
  * @throws TacoError as `parseDataSpecs` and `openDataset`; `mismatch` naming both values when row lengths or
  *   tokenizers differ; `bad-config` when a dataset is given twice
  */
-export async function openMixture(data: readonly string[]): Promise<Mixture> {
+export async function openMixture(
+  data: readonly string[],
+  onWait?: (notice: WaitNotice) => void,
+): Promise<Mixture> {
   const specs = parseDataSpecs(data);
   const datasets: Dataset[] = [];
-  for (const { reference } of specs) datasets.push(await openDataset(reference));
+  for (const { reference } of specs)
+    datasets.push(await openDataset(reference, { connect: () => environmentHub(onWait) }));
   const weights = wholeWeights(specs.map(({ weight }, index) => weight ?? datasets[index]!.numRows('train')));
   const parts = specs.map(({ reference }, index) => ({
     reference,

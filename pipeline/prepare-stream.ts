@@ -77,7 +77,7 @@ export async function packInput(options: PackInputOptions): Promise<void> {
   try {
     const chunks = timed(input.read(start.input), times);
     const packed = pullFrom(chunks, credits, tokenizerWindow(workers) + 1, (chunk) => {
-      const cost = Math.max(1, Math.floor(chunk.textBytes / LARGE_CHUNK_BYTES));
+      const cost = costOf(chunk);
       costs.push(cost);
       return cost;
     }).pipe(
@@ -103,6 +103,12 @@ export async function packInput(options: PackInputOptions): Promise<void> {
 
 /** Pages of one megabyte, which a unit may consist of, are no larger than usual. */
 const LARGE_CHUNK_BYTES = 4 * MAX_CHUNK_BYTES;
+
+/** How many chunks of usual size one counts for: by its text, or by its pages where these are more. */
+function costOf({ documents, textBytes }: DocumentChunk): number {
+  const storedBytes = documents.kind === 'parquet' ? documents.bytes.length : 0;
+  return Math.max(1, Math.floor(Math.max(textBytes, storedBytes) / LARGE_CHUNK_BYTES));
+}
 
 /** Adds the time that each item is waited for. */
 async function* timed(

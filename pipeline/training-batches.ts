@@ -15,7 +15,7 @@ import type { Batch } from './types.ts';
 export async function* trainingBatches(options: BatchOptions): AsyncGenerator<Batch, never> {
   const settings = resolveSampling(options);
   const { batchSize, seed } = settings;
-  const mixture = await openMixture(options.data);
+  const mixture = await openMixture(options.data, options.onWait);
   requireRows(mixture, settings);
   const parts = byFingerprint(mixture.parts);
   const rows = new MixedRows(parts, goOnAt(options.cursor, { seed, parts }));

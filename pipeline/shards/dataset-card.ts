@@ -52,7 +52,7 @@ export function datasetCard(manifest: Manifest, repository: string, revision: st
     '',
     `Text for pretraining BERT, tokenized and packed into rows of ${settings.maxSeqLen} ids. The license is that of the sources; state it in the head of this page.`,
     '',
-    ...table([...describeSources(manifest), ...describeMaking(manifest), ...describeTotals(totals)]),
+    ...table([...describeSources(manifest), ...describeMaking(manifest), ...describeTotals(manifest)]),
     '',
     '## Use',
     '',

@@ -1,6 +1,7 @@
 import { TacoError } from '../errors.ts';
 import { createHub, type Hub } from '../sources/hub-client.ts';
 import { hubFromEnvironment } from '../sources/hub.ts';
+import type { SourceContext } from '../sources/source.ts';
 import { parseTokenizerFiles } from '../text/tokenizer-files.ts';
 import { type TokenizerSpec, tokenizerFingerprint } from '../text/vocabulary.ts';
 import type { SpecialTokenIds } from '../types.ts';
@@ -43,6 +44,11 @@ export interface Dataset {
    * @throws TacoError `disk`, `network`
    */
   compareShards(): Promise<ReadonlyMap<string, string | undefined>>;
+  /**
+   * Reads what preparation keeps to go on with, which is not on the Hub. What differs from the manifest, by name, in words.
+   * @throws TacoError `disk`
+   */
+  compareState(): Promise<ReadonlyMap<string, string>>;
 }
 
 /** A shard of the manifest and how to read it. */
@@ -80,8 +86,8 @@ interface SplitShards {
  *   `forbidden` and `network`
  */
 export async function openDataset(reference: string, options: OpenDatasetOptions = {}): Promise<Dataset> {
-  const { connect = defaultHub, checkShards = true, unfinished = false } = options;
-  const storage = await openStorage(reference, connect);
+  const { connect = environmentHub, checkShards = true, unfinished = false } = options;
+  const storage = await openStorage(reference, () => connect());
   const path = storage.nameOf(manifestFile);
   const bytes = await storage.readFile(manifestFile);
   if (bytes === undefined) {
@@ -101,8 +107,9 @@ export async function openDataset(reference: string, options: OpenDatasetOptions
   return datasetOf(storage, manifest);
 }
 
-function defaultHub(): Hub {
-  return createHub(hubFromEnvironment(process.env));
+/** The Hub of `HF_ENDPOINT`, with `HF_TOKEN`. */
+export function environmentHub(onWait?: SourceContext['onWait']): Hub {
+  return createHub({ ...hubFromEnvironment(process.env), onWait });
 }
 
 async function requireShards(storage: DatasetStorage, shards: readonly ManifestShard[]): Promise<void> {
@@ -144,6 +151,10 @@ function datasetOf(storage: DatasetStorage, manifest: Manifest): Dataset {
     },
     readTokenizer: () => readTokenizer(storage, manifest),
     compareShards: () => storage.compare(manifest.shards),
+    compareState: async () => {
+      const damages = await storage.compareState(manifest.seen);
+      return new Map(Array.from(damages, ([file, damage]) => [storage.nameOf(file), damage]));
+    },
     shards: [splits.train, splits.validation].flatMap(({ files, readers }) =>
       files.map((shard, index) => ({ shard, reader: readers[index]!, name: storage.nameOf(shard.file) })),
     ),

@@ -1,24 +1,26 @@
-import type { DatasetTotals, Manifest } from './manifest.ts';
+import type { Manifest } from './manifest.ts';
 
 /** Name and text of a line in a table for people. */
 export type Fact = readonly [name: string, text: string];
 
-/** What a dataset counts. A total that is not known here is shown under its own name. */
-export function describeTotals(totals: DatasetTotals): readonly Fact[] {
-  const { documents, textBytes, tokens, unknownTokens, paddingTokens, droppedTokens, ...rest } = totals;
-  const { trainRows, validationRows, ...others } = rest;
-  const perToken = tokens === 0 ? 'no tokens' : `${(textBytes / tokens).toFixed(2)} bytes a token`;
+/** What a dataset counts. */
+export function describeTotals({ totals, settings }: Pick<Manifest, 'totals' | 'settings'>): readonly Fact[] {
+  const { documents, duplicateDocuments, textTokens, duplicateTokens, tokens, paddingTokens } = totals;
+  const perToken = ratio(totals.characters, textTokens).toFixed(2);
   return [
     ['documents', exact(documents)],
-    ['text', `${exact(textBytes)} bytes, ${perToken}`],
-    ['tokens', `${exact(tokens)}, ${share(unknownTokens, tokens)} unknown`],
-    ...Object.entries(others as Readonly<Record<string, unknown>>).flatMap(([name, value]): Fact[] =>
-      typeof value === 'number' ? [[wordsOf(name), exact(value)]] : [],
-    ),
-    ['padding', `${exact(paddingTokens)} ids, ${share(paddingTokens, paddingTokens + tokens)} of all`],
-    ['dropped', `${exact(droppedTokens)} ids`],
-    ['train', `${exact(trainRows)} rows`],
-    ['validation', `${exact(validationRows)} rows`],
+    [
+      'duplicates',
+      settings.dedup === 'none'
+        ? 'not looked for (--dedup exact)'
+        : `${exact(duplicateDocuments)} left out (${share(duplicateDocuments, documents)}), ${exact(duplicateTokens)} tokens`,
+    ],
+    ['text', `${exact(totals.textBytes)} bytes, ${perToken} characters per token`],
+    ['tokens', `${exact(tokens)} (unknown ${share(totals.unknownTokens, textTokens)})`],
+    ['train', `${exact(totals.trainRows)} rows`],
+    ['validation', `${exact(totals.validationRows)} rows`],
+    ['padding', `${exact(paddingTokens)} ids (${share(paddingTokens, paddingTokens + tokens)})`],
+    ['dropped', `${exact(totals.droppedTokens)} ids`],
   ];
 }
 
@@ -59,14 +61,14 @@ export function exact(value: number): string {
 }
 
 function share(part: number, whole: number): string {
-  return percent(whole === 0 ? 0 : part / whole);
+  return percent(ratio(part, whole));
 }
 
-function percent(ratio: number): string {
-  return `${Number((100 * ratio).toPrecision(3))} %`;
+function ratio(part: number, whole: number): number {
+  return whole === 0 ? 0 : part / whole;
 }
 
-/** `duplicateDocuments` → `duplicate documents` */
-function wordsOf(name: string): string {
-  return name.replace(/[A-Z]/g, (letter) => ` ${letter.toLowerCase()}`);
+/** `0.5 %` */
+export function percent(value: number): string {
+  return `${Number((100 * value).toPrecision(3))} %`;
 }

@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { systemCodeOf, TacoError } from '../errors.ts';
+import { messageOf, systemCodeOf, TacoError } from '../errors.ts';
 import type { SourceIdentity } from '../sources/source.ts';
 import type { InputCursor, SpecialTokenIds } from '../types.ts';
 import { diskError, writeFileAtomic } from './atomic.ts';
@@ -181,7 +181,7 @@ export function parseManifest(text: string, path: string): Manifest {
   try {
     value = JSON.parse(text);
   } catch (error) {
-    throw corrupt('it is not JSON', error);
+    throw corrupt(`it is not JSON${placeOf(error, text)}`, error);
   }
   if (typeof value !== 'object' || value === null || Array.isArray(value)) throw corrupt('not a JSON object');
   const { checksum, ...content } = value as Record<string, unknown>;
@@ -201,6 +201,13 @@ export function parseManifest(text: string, path: string): Manifest {
   if (manifest.fingerprint !== fingerprintOf(manifest))
     throw corrupt('its fingerprint does not fit its settings');
   return manifest;
+}
+
+/** Where parsing stopped, as far as the parser says. */
+function placeOf(error: unknown, text: string): string {
+  const message = messageOf(error);
+  const position = message.includes('end of JSON input') ? text.length : / position (\d+)/.exec(message)?.[1];
+  return position === undefined ? '' : ` from byte ${Buffer.byteLength(text.slice(0, Number(position)))} on`;
 }
 
 /**

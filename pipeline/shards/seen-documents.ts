@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { TacoError } from '../errors.ts';
+import { systemCodeOf, TacoError } from '../errors.ts';
 import { diskError, ensureFolder, temporaryPathOf, writeFileAtomic } from './atomic.ts';
 import type { SeenFile } from './manifest.ts';
 import { LANES, SeenFilter, SeenTable, type SpilledTable } from './seen-table.ts';
@@ -50,7 +50,7 @@ export class SeenDocuments {
   /**
    * @param folder the dataset's
    * @param files what earlier commits had seen, in order
-   * @throws TacoError `corrupt` or `not-found` when a file is not what the manifest says, `disk`
+   * @throws TacoError `corrupt` when a file is not what the manifest says, `disk`
    */
   static async open(
     folder: string,
@@ -145,17 +145,43 @@ export class SeenDocuments {
   }
 }
 
-async function readSeenFile(folder: string, { file, documents, sha256 }: SeenFile): Promise<Int32Array> {
-  const path = join(folder, file);
-  const bytes = await readFile(path).catch((error: unknown) => {
-    throw diskError('read', path, error);
-  });
-  if (bytes.length !== documents * LANES * 4 || createHash('sha256').update(bytes).digest('hex') !== sha256) {
+async function readSeenFile(folder: string, file: SeenFile): Promise<Int32Array> {
+  const bytes = await readOrDamage(folder, file);
+  if (typeof bytes === 'string') {
+    const path = join(folder, file.file);
     throw new TacoError(
-      `${path} is damaged: it should hold the hashes of ${documents} documents with sha256 ${sha256}; remove the dataset's folder and prepare it again`,
+      `${path} is damaged (${bytes}): it holds which documents were seen; restore it, or remove the dataset's folder and prepare it again`,
       { code: 'corrupt', stage: 'shards', path },
     );
   }
   // Files are read into shared memory at any offset; numbers want theirs.
   return new Int32Array(new Uint8Array(bytes).buffer);
+}
+
+/**
+ * Compares a file with what the manifest says.
+ * @returns what is wrong, in words; undefined when nothing is
+ * @throws TacoError `disk`
+ */
+export async function damageOfSeen(folder: string, file: SeenFile): Promise<string | undefined> {
+  const bytes = await readOrDamage(folder, file);
+  return typeof bytes === 'string' ? bytes : undefined;
+}
+
+async function readOrDamage(
+  folder: string,
+  { file, documents, sha256 }: SeenFile,
+): Promise<Uint8Array | string> {
+  const path = join(folder, file);
+  let bytes: Uint8Array;
+  try {
+    bytes = await readFile(path);
+  } catch (error) {
+    if (systemCodeOf(error) === 'ENOENT') return 'missing';
+    throw diskError('read', path, error);
+  }
+  const numBytes = documents * LANES * 4;
+  if (bytes.length !== numBytes) return `${bytes.length} bytes, expected ${numBytes}`;
+  const digest = createHash('sha256').update(bytes).digest('hex');
+  return digest === sha256 ? bytes : `altered content, its sha256 is ${digest}, expected ${sha256}`;
 }

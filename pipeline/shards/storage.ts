@@ -3,7 +3,8 @@ import { join } from 'node:path';
 import pLimit from 'p-limit';
 import { messageOf, systemCodeOf, TacoError } from '../errors.ts';
 import type { Hub, HubRepository } from '../sources/hub-client.ts';
-import { type ManifestShard, manifestFile } from './manifest.ts';
+import { type ManifestShard, manifestFile, type SeenFile } from './manifest.ts';
+import { damageOfSeen } from './seen-documents.ts';
 import { LOCAL_REMEDY, localShard, readError, type ShardSource } from './shard-source.ts';
 
 /** Where a prepared dataset lies: a folder, or one commit of a Hub repository. Nothing needs closing. */
@@ -28,6 +29,11 @@ export interface DatasetStorage {
    * @throws TacoError `disk`, `network`
    */
   compare(shards: readonly ManifestShard[]): Promise<ReadonlyMap<string, string | undefined>>;
+  /**
+   * The same for what preparation keeps to go on with, read whole; on the Hub there is nothing of it.
+   * @returns what is wrong, in words, by file
+   */
+  compareState(files: readonly SeenFile[]): Promise<ReadonlyMap<string, string>>;
 }
 
 const MAX_CONCURRENT_FILES = 8;
@@ -58,6 +64,14 @@ export function folderStorage(folder: string): DatasetStorage {
         const size = sizes[index];
         return size === undefined ? undefined : { sizeBytes: size };
       });
+    },
+    async compareState(files) {
+      const found = new Map<string, string>();
+      for (const file of files) {
+        const damage = await damageOfSeen(folder, file);
+        if (damage !== undefined) found.set(file.file, damage);
+      }
+      return found;
     },
   };
 }
@@ -92,6 +106,7 @@ export function hubStorage(hub: Hub, repository: HubRepository, commit: string):
       const byPath = new Map(listed?.map((file) => [file.path, file]));
       return differences(shards, ({ file }) => byPath.get(file));
     },
+    compareState: () => Promise.resolve(new Map()),
   };
 }
 

@@ -17,13 +17,14 @@ export type VerifyEvent =
       readonly kind: 'damaged';
       /** Path, or path and repository. */
       readonly name: string;
-      readonly shard: ManifestShard;
+      /** Undefined for what preparation keeps to go on with. */
+      readonly shard: ManifestShard | undefined;
       /** In words: `missing`, `at byte 4, row group 0: …`. */
       readonly damage: string;
     };
 
 export interface VerifyOptions {
-  /** Which shards; all unless given. */
+  /** Which shards; unless given all, and what preparation keeps to go on with. */
   readonly shards?: readonly DatasetShard[];
   readonly signal?: AbortSignal | undefined;
 }
@@ -34,7 +35,7 @@ const READ_AHEAD = 3;
 
 /**
  * Reads shards whole, once: sizes, sha256, and every row group with its checksums, levels and ids. A shard is left
- * at its first damage.
+ * at its first damage. Of a folder also the hashes of documents seen, for `--dedup exact`.
  * @param dataset may have been opened without a check of its shards
  * @throws TacoError `disk`, `network`; the signal's reason
  */
@@ -43,6 +44,11 @@ export async function* verifyDataset(
   options: VerifyOptions = {},
 ): AsyncGenerator<VerifyEvent, void> {
   const { shards = dataset.shards, signal } = options;
+  if (options.shards === undefined) {
+    for (const [name, damage] of await dataset.compareState()) {
+      yield { kind: 'damaged', name, shard: undefined, damage };
+    }
+  }
   const known = await dataset.compareShards();
   const totalBytes = shards.reduce((sum, { shard }) => sum + shard.bytes, 0);
   let doneBytes = 0;

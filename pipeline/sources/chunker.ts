@@ -11,6 +11,8 @@ export const MAX_DOCUMENT_BYTES = 64 * 1024 * 1024;
 export interface DocumentBatch {
   /** Bytes of each document; empty or missing ones are skipped. Views are copied before the next batch is asked for. */
   readonly documents: readonly (Uint8Array | null | undefined)[];
+  /** Nobody else reads documents that fill their buffers: these may be kept without a copy. Default false. */
+  readonly givesAway?: boolean;
   /** Cursor after the first `count` of `documents`. */
   cursorAfter(count: number): SourceCursor;
   /** Bytes of the source behind that cursor. */
@@ -62,8 +64,10 @@ class ChunkBuilder {
   }
 
   add(document: Uint8Array, batch: DocumentBatch, count: number): void {
-    if (document.length > this.#text.length) this.#text = new Uint8Array(document.length);
-    this.#text.set(document, this.#numBytes);
+    if (document.length > MAX_CHUNK_BYTES) {
+      const isGiven = batch.givesAway === true && document.length === document.buffer.byteLength;
+      this.#text = isGiven ? new Uint8Array(document.buffer as ArrayBuffer) : new Uint8Array(document);
+    } else this.#text.set(document, this.#numBytes);
     this.#numBytes += document.length;
     this.#ends[this.#numDocuments] = this.#numBytes;
     this.#numDocuments += 1;
@@ -84,7 +88,8 @@ class ChunkBuilder {
     const chunk = {
       documents: {
         kind: 'text',
-        text: this.#text.slice(0, this.#numBytes),
+        // A document above the bound is alone.
+        text: this.#text.length > MAX_CHUNK_BYTES ? this.#text : this.#text.slice(0, this.#numBytes),
         ends: this.#ends.slice(0, this.#numDocuments),
       } as const,
       textBytes: this.#numBytes,

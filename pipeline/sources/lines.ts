@@ -1,10 +1,10 @@
 import { createReadStream } from 'node:fs';
-import { pipeline, type Readable, Transform } from 'node:stream';
+import { pipeline, type Readable } from 'node:stream';
 import { createGunzip } from 'node:zlib';
-import { Decompress } from 'fzstd';
 import { messageOf, TacoError } from '../errors.ts';
 import { localError } from './byte-file.ts';
 import { MAX_DOCUMENT_BYTES } from './chunker.ts';
+import { ZstdStream } from './zstd-stream.ts';
 
 export type Compression = 'none' | 'gzip' | 'zstd';
 
@@ -26,15 +26,22 @@ const CARRIAGE_RETURN = 13;
  * @throws TacoError `not-found`, `disk`, or `corrupt` for a damaged archive or a line over 64 MiB
  */
 export async function* readLines(path: string, compression: Compression): AsyncGenerator<LineBatch> {
-  let rest: Uint8Array = new Uint8Array(0);
+  /** A line that has begun, in parts: joined once, when it ends, however many blocks it reaches over. */
+  let rest: Uint8Array[] = [];
+  let restBytes = 0;
   let first = true;
   let storedBytes = 0;
   for await (const block of readBlocks(path, compression)) {
     storedBytes = block.storedBytes;
     let bytes = block.bytes;
-    if (rest.length > 0) {
-      if (rest.length > MAX_DOCUMENT_BYTES) throw tooLarge(path, 'a line');
-      bytes = concatenate(rest, bytes);
+    if (restBytes > 0) {
+      if (restBytes > MAX_DOCUMENT_BYTES) throw tooLarge(path, 'a line');
+      if (!first && !bytes.includes(NEWLINE)) {
+        rest.push(bytes);
+        restBytes += bytes.length;
+        continue;
+      }
+      bytes = joined([...rest, bytes]);
     }
     if (first && bytes.length >= 3) {
       first = false;
@@ -46,10 +53,11 @@ export async function* readLines(path: string, compression: Compression): AsyncG
       lines.push(withoutReturn(bytes.subarray(start, end)));
       start = end + 1;
     }
-    rest = bytes.subarray(start);
+    rest = [bytes.subarray(start)];
+    restBytes = bytes.length - start;
     if (lines.length > 0) yield { lines, storedBytes };
   }
-  if (rest.length > 0) yield { lines: [withoutReturn(rest)], storedBytes };
+  if (restBytes > 0) yield { lines: [withoutReturn(joined(rest))], storedBytes };
 }
 
 /**
@@ -97,45 +105,21 @@ async function* readBlocks(
 
 function decompressing(file: Readable, compression: Compression): Readable {
   if (compression === 'none') return file;
-  const decoder =
-    compression === 'gzip' ? createGunzip({ chunkSize: READ_BYTES }) : new ZstdStream({ highWaterMark: 1 });
+  const decoder = compression === 'gzip' ? createGunzip({ chunkSize: READ_BYTES }) : new ZstdStream();
   // The consumer hears of errors through the decoder, which pipeline() destroys with them.
   return pipeline(file, decoder, () => undefined);
 }
 
-/** Streaming Zstandard, several frames in one file included. */
-class ZstdStream extends Transform {
-  readonly #decoder = new Decompress((bytes) => {
-    if (bytes.length > 0) this.push(bytes);
-  });
-  #isEmpty = true;
-
-  override _transform(block: Uint8Array, _encoding: string, done: (error?: Error) => void): void {
-    this.#isEmpty = false;
-    this.#feed(block, false, done);
+function joined(parts: readonly Uint8Array[]): Uint8Array {
+  const [only] = parts;
+  if (parts.length === 1) return only!;
+  const whole = new Uint8Array(parts.reduce((sum, part) => sum + part.length, 0));
+  let at = 0;
+  for (const part of parts) {
+    whole.set(part, at);
+    at += part.length;
   }
-
-  override _flush(done: (error?: Error) => void): void {
-    // The decoder takes no bytes at all for no frames; a file without one was cut off.
-    if (this.#isEmpty) done(new Error('unexpected EOF'));
-    else this.#feed(new Uint8Array(0), true, done);
-  }
-
-  #feed(block: Uint8Array, final: boolean, done: (error?: Error) => void): void {
-    try {
-      this.#decoder.push(block, final);
-      done();
-    } catch (error) {
-      done(error instanceof Error ? error : new Error(messageOf(error)));
-    }
-  }
-}
-
-function concatenate(head: Uint8Array, tail: Uint8Array): Uint8Array {
-  const joined = new Uint8Array(head.length + tail.length);
-  joined.set(head);
-  joined.set(tail, head.length);
-  return joined;
+  return whole;
 }
 
 function withoutReturn(line: Uint8Array): Uint8Array {

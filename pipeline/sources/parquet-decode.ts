@@ -51,14 +51,22 @@ export class PageDecoder {
 
   /**
    * Values of each data page of a unit, one page at a time.
+   * @param known dictionary of pages that come without theirs
    * @throws TacoError `corrupt` naming file, row group and byte, or the row of a value too large for a document
    */
-  *decode(unit: EncodedDocuments): Generator<TextValues> {
-    let dictionary: DecodedArray | undefined;
+  *decode(unit: EncodedDocuments, known?: readonly Uint8Array[]): Generator<TextValues> {
+    let dictionary: DecodedArray | undefined = known as Uint8Array[] | undefined;
     for (const page of unit.pages) {
       try {
         const { header, body } = splitPage(unit.bytes.subarray(page.start, page.end));
-        const values = readPage(body, header, this.#decoderOf(unit, page), dictionary, undefined, 0).data;
+        const values: DecodedArray | undefined = readPage(
+          body,
+          header,
+          this.#decoderOf(unit, page),
+          dictionary,
+          undefined,
+          0,
+        ).data;
         if (header.type === 'DICTIONARY_PAGE') {
           dictionary = values;
           continue;
@@ -127,9 +135,13 @@ function isText(values: unknown, count: number): values is (Uint8Array | null | 
 
 function requireDocuments(values: TextValues, firstRow: number, path: string): void {
   const index = values.findIndex((value) => value != null && value.length > MAX_DOCUMENT_BYTES);
-  if (index === -1) return;
-  throw new TacoError(
-    `row ${firstRow + index} of ${path} is over ${MAX_DOCUMENT_BYTES >> 20} MiB, expected the text of one document; split it, or name another column`,
+  if (index !== -1) throw documentTooLarge(firstRow + index, path);
+}
+
+/** A value that is surely no document. */
+export function documentTooLarge(row: number, path: string): TacoError {
+  return new TacoError(
+    `row ${row} of ${path} is over ${MAX_DOCUMENT_BYTES >> 20} MiB, expected the text of one document; split it, or name another column`,
     { code: 'corrupt', stage: 'source', path },
   );
 }

@@ -2,9 +2,21 @@ import type { FileMetaData, PageHeader } from 'hyparquet';
 import { parquetHeader } from 'hyparquet/src/column.js';
 import { getSchemaPath } from 'hyparquet/src/schema.js';
 import type { EncodedDocuments, EncodedPage } from '../types.ts';
+import type { ByteFile } from './byte-file.ts';
 import { MAX_CHUNK_BYTES, MAX_CHUNK_DOCUMENTS } from './chunker.ts';
-import { damagedPage, numValuesOf } from './parquet-decode.ts';
-import type { ByteRange, ColumnChunk } from './parquet-plan.ts';
+import {
+  isDictionaryEncoded,
+  isDictionaryPage,
+  isStreamed,
+  type PageFacts,
+  type Pieces,
+  readDictionary,
+  requireChecksum,
+  valuesOf,
+} from './large-pages.ts';
+import { damagedPage, numValuesOf, PageDecoder, type TextValues } from './parquet-decode.ts';
+import { type ByteRange, type ColumnChunk, planRanges } from './parquet-plan.ts';
+import { prefetch } from './prefetch.ts';
 import type { SequentialBytes } from './sequential-bytes.ts';
 
 /** Enough for nearly every page header; one with long statistics is tried again with more. */
@@ -12,13 +24,31 @@ const HEADER_BYTES = 512;
 /** Length that a PLAIN value carries in front. */
 const LENGTH_BYTES = 4;
 
-/** Whole pages of a column, as much as makes a chunk. */
-export interface PageUnit {
+/** What comes next of a column, up to a row. */
+export type PageUnit = EncodedUnit | DecodedUnit;
+
+interface UnitEnd {
+  /** Row group and row within it behind the unit; may be the group's end. */
+  readonly end: { readonly chunk: ColumnChunk; readonly row: number };
+}
+
+/** Whole pages, as much as makes a chunk. */
+export interface EncodedUnit extends UnitEnd {
+  readonly kind: 'encoded';
   readonly documents: EncodedDocuments;
   /** Bytes of text, as the page headers say. */
   readonly textBytes: number;
-  /** Row group and row within it behind the last page; may be the group's end. */
-  readonly end: { readonly chunk: ColumnChunk; readonly row: number };
+}
+
+/** A page whose values do not wait until all of them are there; to be read before the next unit is asked for. */
+export interface DecodedUnit extends UnitEnd {
+  readonly kind: 'decoded';
+  /** Row within the group of its first value. */
+  readonly row: number;
+  /** Whether nobody else reads values that fill their buffers. */
+  readonly givesAway: boolean;
+  /** In order; views are valid until the next are asked for. */
+  readonly values: AsyncIterable<TextValues>;
 }
 
 /** A page on its way into a unit. */
@@ -29,72 +59,128 @@ interface FoundPage extends Omit<EncodedPage, 'start' | 'end'> {
 /**
  * Gathers pages into units greedily, as `chunkDocuments` does with documents, without decompressing any: a page goes
  * into the current unit unless that would exceed a bound. As every unit begins where the one before ended, reading
- * again from any unit's end finds the same borders.
+ * again from any unit's end finds the same borders. A page that is too large for a worker, or has a dictionary that is,
+ * is a unit by itself, and decoded here.
  *
+ * @param bytes of the chunks, from `file`
  * @param skipRows rows of the first chunk that are not wanted; pages wholly inside are left out
- * @throws TacoError `corrupt` naming file, row group and byte
+ * @throws TacoError `corrupt` naming file, row group and byte; `bad-config` for a page that does not fit into memory
  */
 export async function* pageUnits(
-  metadata: FileMetaData,
+  { file, metadata }: { readonly file: ByteFile; readonly metadata: FileMetaData },
   chunks: readonly ColumnChunk[],
   bytes: SequentialBytes,
-  { skipRows, name }: { readonly skipRows: number; readonly name: string },
+  skipRows: number,
 ): AsyncGenerator<PageUnit> {
   const [first] = chunks;
   if (first === undefined) return;
+  const { name } = file;
   const schemaPath = getSchemaPath(metadata.schema, first.metadata.path_in_schema);
+  const isRequired = schemaPath.at(-1)!.element.repetition_type === 'REQUIRED';
   const unit = new UnitBuilder(name, schemaPath);
+  const decoder = new PageDecoder();
   for (const chunk of chunks) {
     const skipped = chunk === first ? skipRows : 0;
+    let largeDictionary: readonly Uint8Array[] | undefined;
     unit.beginGroup();
     let row = 0;
-    for await (const page of scanPages(chunk, bytes, name)) {
-      if (page.isDictionary) {
-        unit.setDictionary(page, page.header);
+    for await (const page of scanPages(chunk, bytes, file)) {
+      const { header, pieces } = page;
+      const facts = { ...page, isRequired };
+      if (isDictionaryPage(header)) {
+        unit.measureDictionary(header);
+        if (isStreamed(facts)) largeDictionary = await readDictionary(facts, pieces());
+        else unit.dictionary = { ...page, bytes: await page.take(), skipValues: 0 };
         continue;
       }
-      const numRows = numValuesOf(page.header);
-      const skipValues = Math.max(0, skipped - row);
+      const firstRow = row;
+      const numRows = numValuesOf(header);
       row += numRows;
       if (row <= skipped) continue;
-      const textBytes = unit.textBytesOf(page.header);
-      if (!unit.fits(textBytes, numRows)) yield unit.take();
-      unit.add({ ...page, skipValues }, { textBytes, numRows, end: { chunk, row } });
+      const skipValues = Math.max(0, skipped - firstRow);
+      const end = { chunk, row };
+      const dictionary = isDictionaryEncoded(header) ? largeDictionary : undefined;
+      const isLarge = isStreamed(facts) || dictionary !== undefined;
+      if (!isLarge) {
+        const textBytes = unit.textBytesOf(header);
+        if (!unit.fits(textBytes, numRows)) yield unit.take();
+        unit.add({ ...page, bytes: await page.take(), skipValues }, { textBytes, numRows, end, header });
+        continue;
+      }
+      if (!unit.isEmpty) yield unit.take();
+      const decoded = { kind: 'decoded', end, row: firstRow + skipValues } as const;
+      if (dictionary === undefined) {
+        if (header.crc !== undefined) await requireChecksum(facts, header.crc, pieces());
+        yield {
+          ...decoded,
+          givesAway: true,
+          values: valuesOf(facts, skipValues, header.crc === undefined ? pieces() : page.again()),
+        };
+      } else {
+        const documents = unit.only({ ...page, bytes: await page.take(), skipValues });
+        yield { ...decoded, givesAway: false, values: asyncOf(decoder.decode(documents, dictionary)) };
+      }
     }
   }
   if (!unit.isEmpty) yield unit.take();
 }
 
-interface ScannedPage extends Omit<FoundPage, 'skipValues'> {
-  readonly header: PageHeader;
-  readonly isDictionary: boolean;
+// eslint-disable-next-line @typescript-eslint/require-await
+async function* asyncOf<T>(items: Iterable<T>): AsyncGenerator<T> {
+  yield* items;
+}
+
+interface ScannedPage extends Omit<PageFacts, 'isRequired'> {
+  /** The whole page, header included. */
+  readonly take: () => Promise<Uint8Array>;
+  /** Its body as it comes, once. */
+  readonly pieces: () => Pieces;
+  /** Its body, read anew. */
+  readonly again: () => Pieces;
 }
 
 /** The pages of a column chunk, dictionary first; index pages are left out. */
 async function* scanPages(
   chunk: ColumnChunk,
   source: SequentialBytes,
-  name: string,
+  file: ByteFile,
 ): AsyncGenerator<ScannedPage> {
   const { group, numRows, endByte } = chunk;
+  const { name } = file;
   let fileOffset = chunk.startByte;
   let row = 0;
   while (row < numRows) {
-    const damaged = (cause: unknown) => damagedPage(name, { group, fileOffset }, cause);
-    if (fileOffset >= endByte) throw damaged(new Error(`it ends after ${row} of ${numRows} rows`));
-    const { header, headerBytes } = await readHeader(source, fileOffset, chunk, damaged);
+    const start = fileOffset;
+    const damaged = (cause: unknown) => damagedPage(name, { group, fileOffset: start }, cause);
+    if (start >= endByte) throw damaged(new Error(`it ends after ${row} of ${numRows} rows`));
+    const { header, headerBytes } = await readHeader(source, start, chunk, damaged);
     const size = header.compressed_page_size;
-    const nextOffset = fileOffset + headerBytes + size;
-    if (!(size >= 0 && nextOffset <= endByte)) throw damaged(new Error(`it claims ${size} bytes`));
+    const bodyStart = start + headerBytes;
+    const end = bodyStart + size;
+    if (!(size >= 0 && end <= endByte)) throw damaged(new Error(`it claims ${size} bytes`));
     if (header.type !== 'INDEX_PAGE') {
-      const bytes = await source.take(fileOffset, nextOffset);
-      const isDictionary = header.type === 'DICTIONARY_PAGE';
       const firstRow = chunk.firstRow + row;
-      yield { group, fileOffset, firstRow, codec: chunk.metadata.codec, bytes, header, isDictionary };
-      if (!isDictionary) row += numValuesOf(header);
+      yield {
+        ...{ name, group, fileOffset, firstRow, codec: chunk.metadata.codec, header },
+        take: () => source.take(start, end),
+        pieces: () => source.pieces(bodyStart, end),
+        again: () => readAhead(file, planRanges([{ startByte: bodyStart, endByte: end }])),
+      };
+      if (!isDictionaryPage(header)) row += numValuesOf(header);
     }
-    fileOffset = nextOffset;
+    fileOffset = end;
   }
+}
+
+async function* readAhead(file: ByteFile, ranges: readonly ByteRange[]): AsyncGenerator<Uint8Array> {
+  yield* prefetch(
+    ranges.map(
+      ({ startByte, endByte }) =>
+        () =>
+          file.read(startByte, endByte),
+    ),
+    2,
+  );
 }
 
 async function readHeader(
@@ -114,10 +200,10 @@ async function readHeader(
   }
 }
 
-interface PageFacts {
+interface UnitPart extends UnitEnd {
   readonly textBytes: number;
   readonly numRows: number;
-  readonly end: PageUnit['end'];
+  readonly header: PageHeader;
 }
 
 class UnitBuilder {
@@ -126,9 +212,9 @@ class UnitBuilder {
   #pages: FoundPage[] = [];
   #numRows = 0;
   #textBytes = 0;
-  #end: PageUnit['end'] | undefined;
-  /** Of the current row group. */
-  #dictionary: FoundPage | undefined;
+  #end: UnitEnd['end'] | undefined;
+  /** Of the current row group, where its pages carry it. */
+  dictionary: FoundPage | undefined;
   #bytesPerDictionaryValue = 0;
   /** Whether the unit holds it already. */
   #hasDictionary = false;
@@ -144,12 +230,11 @@ class UnitBuilder {
   }
 
   beginGroup(): void {
-    this.#dictionary = undefined;
+    this.dictionary = undefined;
     this.#hasDictionary = false;
   }
 
-  setDictionary(page: ScannedPage, header: PageHeader): void {
-    this.#dictionary = { ...page, skipValues: 0 };
+  measureDictionary(header: PageHeader): void {
     const numValues = header.dictionary_page_header?.num_values ?? 0;
     this.#bytesPerDictionaryValue = plainTextBytes(header, numValues) / Math.max(1, numValues);
   }
@@ -169,9 +254,9 @@ class UnitBuilder {
     );
   }
 
-  add(page: ScannedPage & FoundPage, { textBytes, numRows, end }: PageFacts): void {
-    if (isDictionaryEncoded(page.header) && !this.#hasDictionary && this.#dictionary !== undefined) {
-      this.#pages.push(this.#dictionary);
+  add(page: FoundPage, { textBytes, numRows, end, header }: UnitPart): void {
+    if (isDictionaryEncoded(header) && !this.#hasDictionary && this.dictionary !== undefined) {
+      this.#pages.push(this.dictionary);
       this.#hasDictionary = true;
     }
     this.#pages.push(page);
@@ -180,35 +265,33 @@ class UnitBuilder {
     this.#end = end;
   }
 
-  take(): PageUnit {
-    const bytes = new Uint8Array(this.#pages.reduce((sum, page) => sum + page.bytes.length, 0));
-    let start = 0;
-    const pages = this.#pages.map(({ group, fileOffset, firstRow, codec, skipValues, bytes: part }) => {
-      bytes.set(part, start);
-      start += part.length;
-      return { group, fileOffset, firstRow, codec, skipValues, start: start - part.length, end: start };
-    });
-    const documents = {
-      kind: 'parquet',
-      name: this.#name,
-      bytes,
-      pages,
-      schemaPath: this.#schemaPath,
-    } as const;
-    const unit = { documents, textBytes: this.#textBytes, end: this.#end! };
+  take(): EncodedUnit {
+    const documents = this.#documentsOf(this.#pages);
+    const unit = { kind: 'encoded', documents, textBytes: this.#textBytes, end: this.#end! } as const;
     this.#pages = [];
     this.#numRows = 0;
     this.#textBytes = 0;
     this.#hasDictionary = false;
     return unit;
   }
+
+  /** A page without its dictionary. */
+  only(page: FoundPage): EncodedDocuments {
+    return this.#documentsOf([page]);
+  }
+
+  #documentsOf(found: readonly FoundPage[]): EncodedDocuments {
+    const bytes = new Uint8Array(found.reduce((sum, page) => sum + page.bytes.length, 0));
+    let start = 0;
+    const pages = found.map(({ group, fileOffset, firstRow, codec, skipValues, bytes: part }) => {
+      bytes.set(part, start);
+      start += part.length;
+      return { group, fileOffset, firstRow, codec, skipValues, start: start - part.length, end: start };
+    });
+    return { kind: 'parquet', name: this.#name, bytes, pages, schemaPath: this.#schemaPath };
+  }
 }
 
 function plainTextBytes({ uncompressed_page_size: size }: PageHeader, numValues: number): number {
   return Math.max(0, size - LENGTH_BYTES * numValues);
-}
-
-function isDictionaryEncoded({ data_page_header, data_page_header_v2 }: PageHeader): boolean {
-  const encoding = (data_page_header ?? data_page_header_v2)?.encoding ?? 'PLAIN';
-  return encoding === 'PLAIN_DICTIONARY' || encoding === 'RLE_DICTIONARY';
 }

@@ -2,8 +2,9 @@ import { type FileMetaData, parquetMetadataAsync } from 'hyparquet';
 import { messageOf, TacoError } from '../errors.ts';
 import type { SourceCursor } from '../types.ts';
 import type { ByteFile } from './byte-file.ts';
+import { chunkDocuments, type DocumentBatch } from './chunker.ts';
 import { type ColumnChunk, columnChunks, planRanges } from './parquet-plan.ts';
-import { pageUnits } from './parquet-units.ts';
+import { type DecodedUnit, pageUnits } from './parquet-units.ts';
 import { prefetch } from './prefetch.ts';
 import { SequentialBytes } from './sequential-bytes.ts';
 import type { SourceChunk } from './source.ts';
@@ -125,7 +126,7 @@ async function* readFile(
   bytesBefore: number,
   openNext: () => void,
 ): AsyncGenerator<SourceChunk> {
-  const { file, metadata } = parquet;
+  const { file } = parquet;
   const chunks = parquet.chunks.slice(from.group);
   const ranges = planRanges(chunks);
   const segments = prefetch(
@@ -140,20 +141,41 @@ async function* readFile(
     READ_AHEAD,
   );
   try {
-    const skipRows = from.row;
+    const place = (chunk: ColumnChunk, row: number) => ({
+      next: cursorAt(parquet, from.file, chunk, row),
+      inputBytes: bytesBefore + Math.floor((file.sizeBytes * (chunk.firstRow + row)) / parquet.numRows),
+    });
     const bytes = new SequentialBytes(segments);
-    for await (const unit of pageUnits(metadata, chunks, bytes, { skipRows, name: file.name })) {
+    for await (const unit of pageUnits(parquet, chunks, bytes, from.row)) {
       const { chunk, row } = unit.end;
-      const numRows = chunk.firstRow + row;
-      yield {
-        documents: unit.documents,
-        textBytes: unit.textBytes,
-        next: cursorAt(parquet, from.file, chunk, row),
-        inputBytes: bytesBefore + Math.floor((file.sizeBytes * numRows) / parquet.numRows),
-      };
+      const { next, inputBytes } = place(chunk, row);
+      if (unit.kind === 'encoded') {
+        const { documents, textBytes } = unit;
+        yield { documents, textBytes, next, inputBytes };
+      } else {
+        const batches = documentBatches(unit, (at) => place(chunk, at));
+        yield* chunkDocuments(batches, { cursor: next, totalBytes: inputBytes });
+      }
     }
   } finally {
     await segments.return(undefined);
+  }
+}
+
+async function* documentBatches(
+  { row: firstRow, givesAway, values }: DecodedUnit,
+  place: (row: number) => Pick<SourceChunk, 'next' | 'inputBytes'>,
+): AsyncGenerator<DocumentBatch> {
+  let row = firstRow;
+  for await (const documents of values) {
+    const start = row;
+    yield {
+      documents,
+      givesAway,
+      cursorAfter: (count) => place(start + count).next,
+      inputBytesAfter: (count) => place(start + count).inputBytes,
+    };
+    row += documents.length;
   }
 }
 

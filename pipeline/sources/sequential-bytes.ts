@@ -22,6 +22,16 @@ export class SequentialBytes {
     return this.#bytes.subarray(start - this.#start, end - this.#start);
   }
 
+  /** Bytes [start, end) as they come, not joined; views that stay valid. */
+  async *pieces(start: number, end: number): AsyncGenerator<Uint8Array<ArrayBuffer>> {
+    for (let at = start; at < end; ) {
+      if (at >= this.#start + this.#bytes.length) await this.#fill(at, at + 1);
+      const piece = this.#bytes.subarray(at - this.#start, end - this.#start);
+      yield piece;
+      at += piece.length;
+    }
+  }
+
   /** Joins segments, in one copy, until they hold [start, end). */
   async #fill(start: number, end: number): Promise<void> {
     const parts = [this.#bytes.subarray(Math.max(0, start - this.#start))];
@@ -32,6 +42,7 @@ export class SequentialBytes {
       if (segment.done === true)
         throw new RangeError(`bytes ${start} to ${end} lie outside of what was planned`);
       const { range, bytes } = segment.value;
+      if (range.endByte <= start) continue;
       if (length === 0) joinedStart = range.startByte;
       parts.push(bytes);
       length += bytes.length;

@@ -1,3 +1,4 @@
+import { TacoError } from '../errors.ts';
 import type { SpecialTokenIds, TokenChunk } from '../types.ts';
 import { AddedTokenMatcher, isPlain } from './added-tokens.ts';
 import { CharacterTable } from './character-table.ts';
@@ -39,6 +40,7 @@ export interface Tokenizer {
    * @param text their bytes, one after another
    * @param ends [num documents] exclusive end of each in `text`
    * @param spare memory for the ids, used if it is large enough
+   * @throws TacoError `corrupt` for a document of more than 24 Mi tokens, which is none
    */
   encodeDocuments(text: Uint8Array, ends: Uint32Array, spare?: ArrayBuffer): TokenizedDocuments;
   /**
@@ -62,6 +64,12 @@ export function createTokenizer(spec: TokenizerSpec, options: WordCacheOptions =
 
 const ASCII_END = 0x80;
 
+/**
+ * A document of more tokens is refused, so that memory stays bounded: 64 MiB of English are 16 M, of Chinese 22 M. What
+ * has more is punctuation or encoded data.
+ */
+const MAX_DOCUMENT_TOKENS = 24 * 1024 * 1024;
+
 /** A text above this is loaded piece by piece. */
 const MAX_LOAD_BYTES = 4 * 1024 * 1024;
 
@@ -70,6 +78,14 @@ type EncodedIds = Pick<TokenizedDocuments, 'ids' | 'ends'>;
 /** Chunks are of about the same size: with some room at its end the memory of one suits the next. */
 function roomFor(numBytes: number): number {
   return (Math.floor(numBytes / 65_536) + 2) * 65_536;
+}
+
+function tooManyTokens(document: Uint8Array): TacoError {
+  const beginning = JSON.stringify(new TextDecoder().decode(document.subarray(0, 60)));
+  return new TacoError(
+    `a document has over ${MAX_DOCUMENT_TOKENS} tokens (it begins with ${beginning}), expected text; split it or leave it out`,
+    { code: 'corrupt', stage: 'tokenizer' },
+  );
 }
 
 class WordPieceTokenizer implements Tokenizer {
@@ -174,14 +190,18 @@ class WordPieceTokenizer implements Tokenizer {
   /** The same with little memory: the scanner has room for as many ids as it holds bytes. */
   #encodeBySegments(text: Uint8Array, textEnds: Uint32Array, isBlank: Uint8Array): EncodedIds {
     const ends = new Uint32Array(textEnds.length);
-    const parts: Int32Array[] = [];
+    // Ids twice as small while they wait for the last of them.
+    const PartArray = this.vocabSize <= 0x1_0000 ? Uint16Array : Int32Array;
+    const parts: (Uint16Array | Int32Array)[] = [];
     let start = 0;
     let count = 0;
     for (let index = 0; index < textEnds.length; index += 1) {
       for (const segment of segmentsOf(text.subarray(start, textEnds[index]), isBlank, MAX_LOAD_BYTES)) {
-        const part = this.encode(segment);
-        parts.push(part);
-        count += part.length;
+        this.#load(segment);
+        const numIds = this.#encodeDocument(0, this.#length, 0);
+        parts.push(new PartArray(this.#scanner.ids.subarray(0, numIds)));
+        count += numIds;
+        if (count - (ends[index - 1] ?? 0) > MAX_DOCUMENT_TOKENS) throw tooManyTokens(text.subarray(start));
       }
       ends[index] = count;
       start = textEnds[index]!;

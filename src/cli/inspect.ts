@@ -93,7 +93,7 @@ function badFlag(message: string): TacoError {
 
 /** What the dataset is. */
 function table({ reference, manifest, fingerprint, rowsPerGroup }: Dataset): string {
-  const { status, shards, settings, totals } = manifest;
+  const { status, shards, settings } = manifest;
   const bytes = shards.reduce((sum, shard) => sum + shard.bytes, 0);
   const state = status === 'complete' ? 'complete' : 'unfinished: what follows is what is there so far';
   const facts: readonly Fact[] = [
@@ -105,7 +105,7 @@ function table({ reference, manifest, fingerprint, rowsPerGroup }: Dataset): str
       'shards',
       `${shards.length}, ${formatBytes(bytes)}; ${exact(settings.rowsPerShard)} training rows each, ${rowsPerGroup} a row group`,
     ],
-    ...describeTotals(totals),
+    ...describeTotals(manifest),
   ];
   const width = Math.max(...facts.map(([name]) => name.length)) + 2;
   return facts.map(([name, text]) => `${name.padEnd(width)}${text}`).join('\n');
@@ -118,10 +118,12 @@ async function verify(
   signal: AbortSignal,
 ): Promise<void> {
   let damaged = 0;
+  let damagedState = 0;
   try {
     for await (const event of verifyDataset(dataset, { signal })) {
       if (event.kind === 'damaged') {
-        damaged += 1;
+        if (event.shard === undefined) damagedState += 1;
+        else damaged += 1;
         progress.message(`${event.name} is damaged: ${event.damage}`);
         continue;
       }
@@ -140,6 +142,12 @@ async function verify(
       stage: 'shards',
       path: reference,
     });
+  }
+  if (damagedState > 0) {
+    throw new TacoError(
+      `the shards of ${reference} are whole, but ${damagedState} of ${dataset.manifest.seen.length} files that tell which documents were seen are damaged, without which nothing can be added or made anew; restore them, or remove the folder and prepare it again`,
+      { code: 'corrupt', stage: 'shards', path: reference },
+    );
   }
   process.stdout.write(
     `\n${reference} is whole: ${exact(count)} shards have the hashes and rows of the manifest\n`,

@@ -1,4 +1,4 @@
-import type { PreparePlan, SourceIdentity } from '../../pipeline/index.ts';
+import { percent, type PreparePlan, type SourceIdentity } from '../../pipeline/index.ts';
 import { formatBytes, formatCount } from './progress.ts';
 
 /** Files that are listed one by one; of more, the first and the last. */
@@ -65,9 +65,4 @@ function describeExisting({ status, shards, totals }: PreparePlan['manifest']): 
   const bytes = shards.reduce((sum, shard) => sum + shard.bytes, 0);
   const facts = `${shards.length} shards, ${formatCount(totals.trainRows + totals.validationRows)} rows, ${formatBytes(bytes)}`;
   return status === 'complete' ? `complete: ${facts}` : `interrupted, goes on after ${facts}`;
-}
-
-/** `0.5 %` */
-export function percent(share: number): string {
-  return `${Number((100 * share).toPrecision(3))} %`;
 }

@@ -1,6 +1,11 @@
-import type { Manifest, PrepareEvent, PrepareProgress, SourceIdentity } from '../../pipeline/index.ts';
+import {
+  describeTotals,
+  type Manifest,
+  type PrepareEvent,
+  type PrepareProgress,
+  type SourceIdentity,
+} from '../../pipeline/index.ts';
 import { describeProfile } from './preparation-profile.ts';
-import { describeTotals } from './dataset-totals.ts';
 import { formatBytes, formatCount, formatDuration, type Progress } from './progress.ts';
 
 export interface PreparationReporter {
@@ -128,9 +133,11 @@ function farewell(manifest: Manifest | undefined, out: string): string {
 
 /** The table at the end. */
 function summary(manifest: Manifest, out: string, ms: number | undefined): string {
-  const { settings, totals } = manifest;
+  const { settings, shards, totals } = manifest;
+  const bytes = shards.reduce((sum, shard) => sum + shard.bytes, 0);
   const rows = [
     ...describeTotals(manifest),
+    ['shards', `${shards.length}, ${formatBytes(bytes)}`] as const,
     ['time', ms === undefined ? 'nothing to do' : formatDuration(ms)] as const,
   ];
   const table = rows.map(([name, text]) => `  ${name.padEnd(12)}${text}`);

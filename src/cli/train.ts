@@ -92,12 +92,15 @@ const spec = {
 
 await runCommand(spec, async ({ flags, signal }) => {
   const { config: recipe, resume, 'dry-run': dryRun, ...settings } = flags;
-  const plan = await planRun(resolveConfig({ config: recipe, flags: settings }));
+  const progress = createProgress();
+  const plan = await planRun(resolveConfig({ config: recipe, flags: settings }), ({ message }) => {
+    progress.message(message);
+  });
   if (dryRun === true) {
     process.stdout.write(`${await describePlan(plan, resume)}\n`);
     return;
   }
-  const reporter = createTrainingReporter(plan, createProgress());
+  const reporter = createTrainingReporter(plan, progress);
   let outcome: TrainOutcome | undefined;
   try {
     outcome = await train(plan, { resume, signal, report: reporter.report });

@@ -5,6 +5,7 @@ import {
   parseDataSpecs,
   TacoError,
   type TokenizerSpec,
+  type WaitNotice,
 } from '../../pipeline/index.ts';
 import type { Precision } from '../engine/index.ts';
 import { type BertConfig, modelPreset, readBertConfig } from '../model/config.ts';
@@ -30,10 +31,11 @@ const ADAMW = { beta1: 0.9, beta2: 0.999, epsilon: 1e-8 } as const;
 
 /**
  * Opens the datasets, chooses the model and checks that they fit.
+ * @param onWait hears of pauses in reading from the Hub, in evaluations too
  * @throws TacoError in one line that says what does not fit and what to do
  */
-export async function planRun(config: TrainConfig): Promise<RunPlan> {
-  const mixture = await openMixture(config.data);
+export async function planRun(config: TrainConfig, onWait?: (notice: WaitNotice) => void): Promise<RunPlan> {
+  const mixture = await openMixture(config.data, onWait);
   for (const { dataset, reference } of mixture.parts) {
     if (dataset.numRows('train') > 0) continue;
     throw badConfig(
@@ -111,8 +113,7 @@ export function sessionOptionsOf({ config, model }: RunPlan, precision: Precisio
 }
 
 /** How batches are drawn; the same for training and evaluation but for the seed. */
-export function samplingOf({ config, mixture }: RunPlan): {
-  readonly data: readonly string[];
+export function samplingOf({ config }: RunPlan): {
   readonly batchSize: number;
   readonly mlmProbability: number;
   readonly taco:
@@ -126,7 +127,6 @@ export function samplingOf({ config, mixture }: RunPlan): {
     | undefined;
 } {
   return {
-    data: pinnedData(config, mixture),
     batchSize: config.batchSize,
     mlmProbability: config.mlmProbability,
     taco:
@@ -143,9 +143,9 @@ export function samplingOf({ config, mixture }: RunPlan): {
 }
 
 /** `--data` as it was found: a run stays with the commits that it began with, however their branches move. */
-function pinnedData({ data }: TrainConfig, { parts }: Mixture): readonly string[] {
-  return parseDataSpecs(data).map(({ weight }, index) => {
-    const { reference } = parts[index]!.dataset;
+export function pinnedData({ config, mixture }: RunPlan): readonly string[] {
+  return parseDataSpecs(config.data).map(({ weight }, index) => {
+    const { reference } = mixture.parts[index]!.dataset;
     return weight === undefined ? reference : `${weight}:${reference}`;
   });
 }

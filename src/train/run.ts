@@ -20,7 +20,7 @@ import { evaluate } from './evaluate.ts';
 import { type EvaluationEvent, type LoopEvent, trainingLoop, type UpdateEvent } from './loop.ts';
 import { requireMemory } from './memory.ts';
 import { type MetricsLine, MetricsWriter, readMetrics } from './metrics.ts';
-import { type RunPlan, identityOf, samplingOf, sessionOptionsOf } from './plan.ts';
+import { type RunPlan, identityOf, pinnedData, samplingOf, sessionOptionsOf } from './plan.ts';
 import { chooseStart, type StartingPoint } from './resume.ts';
 import { moveRunAside, pointLatest, removeLeftovers, rotate, runFiles, setAsideNewer } from './run-folder.ts';
 import { TrainingSession } from './session.ts';
@@ -173,9 +173,13 @@ class Run {
         batches(
           {
             ...samplingOf(this.#plan),
+            data: pinnedData(this.#plan),
             seed: config.seed,
             cursor,
             prefetch: Math.max(4, 2 * config.gradAccum),
+            onWait: ({ message }) => {
+              report({ kind: 'note', text: message });
+            },
           },
           credits$,
         ),
@@ -207,6 +211,7 @@ class Run {
         session,
         batches: evaluationBatches({
           ...samplingOf(this.#plan),
+          mixture,
           seed: EVALUATION_SEED,
           maxRows: config.evalRows === 0 ? undefined : config.evalRows,
         }),

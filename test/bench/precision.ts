@@ -19,7 +19,7 @@ import { openBackend } from '../../src/engine/index.ts';
 import { learningRateAt } from '../../src/optim/schedule.ts';
 import { resolveConfig } from '../../src/train/config.ts';
 import { type Evaluation, evaluate } from '../../src/train/evaluate.ts';
-import { planRun, type RunPlan, samplingOf, sessionOptionsOf } from '../../src/train/plan.ts';
+import { pinnedData, planRun, type RunPlan, samplingOf, sessionOptionsOf } from '../../src/train/plan.ts';
 import { TrainingSession } from '../../src/train/session.ts';
 import { prepareToEnd } from '../support/preparations.ts';
 
@@ -98,7 +98,7 @@ async function prepareSample(out: string): Promise<string> {
 async function trainAll(contestants: readonly Contestant[], plan: RunPlan): Promise<void> {
   const { config } = plan;
   const schedule = { peak: config.lr, warmupSteps: config.warmupSteps, maxSteps: config.maxSteps };
-  const batches = trainingBatches({ ...samplingOf(plan), seed: config.seed });
+  const batches = trainingBatches({ ...samplingOf(plan), data: pinnedData(plan), seed: config.seed });
   for (let step = 0; step < config.maxSteps; step += 1) {
     const { value: batch } = await batches.next();
     const learningRate = learningRateAt(step, schedule);
@@ -119,7 +119,7 @@ async function trainAll(contestants: readonly Contestant[], plan: RunPlan): Prom
 async function validationOf(session: TrainingSession, plan: RunPlan): Promise<Evaluation> {
   const evaluation = await evaluate({
     session,
-    batches: evaluationBatches({ ...samplingOf(plan), seed: 0, maxRows: 512 }),
+    batches: evaluationBatches({ ...samplingOf(plan), mixture: plan.mixture, seed: 0, maxRows: 512 }),
     signal: new AbortController().signal,
   });
   if (evaluation === undefined) throw new RangeError('the dataset has no validation rows to compare on');

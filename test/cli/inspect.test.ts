@@ -6,6 +6,7 @@ import { builtinTokenizer } from '../../pipeline/text/builtin-vocabulary.ts';
 import { createTokenizer } from '../../pipeline/text/wordpiece.ts';
 import { type CommandResult, runCli } from '../support/commands.ts';
 import { temporaryFolder } from '../support/folders.ts';
+import { mixedConfig, prepareToEnd, writeInputs } from '../support/preparations.ts';
 import { pushBench, REPOSITORY, TOKEN } from '../support/pushed-dataset.ts';
 import { writeTrainingFiles } from '../support/training.ts';
 
@@ -46,7 +47,7 @@ describe('npm run inspect', () => {
     const manifest = (await readManifest(data))!;
     expect(stdout).toMatch(new RegExp(`^dataset +${data}, complete\nfingerprint +${manifest.fingerprint}\n`));
     expect(stdout).toMatch(/\ndocuments +3\n/);
-    expect(stdout).toMatch(/\ntokens +\d+, \d+\.\d+ % unknown\n/);
+    expect(stdout).toMatch(/\ntokens +\d+ \(unknown \d+\.\d+ %\)\n/);
     const rows = stdout.split('\n\n').slice(1);
     expect(rows).toHaveLength(manifest.totals.trainRows);
     const first = createTokenizer(builtinTokenizer()).encode(DOCUMENTS[0]!).length + 2;
@@ -128,6 +129,22 @@ describe('npm run inspect', () => {
     ]);
     expect(lines.at(-1)).toMatch(
       /^error: 2 of 4 shards of .*data are damaged; run prepare-data for this folder again/,
+    );
+  });
+
+  it('--verify names what preparation keeps to go on with, where it is damaged', async () => {
+    const folder = await temporaryFolder();
+    await writeInputs(folder, 200);
+    const config = mixedConfig(folder, { dedup: 'exact' });
+    await prepareToEnd(config);
+    expect((await inspect(config.out, '--verify')).status).toBe(0);
+    const path = join(config.out, 'seen/00000.bin');
+    await writeFile(path, new Uint8Array(16));
+    const { status, stderr } = await inspect(config.out, '--verify');
+    expect(status).toBe(1);
+    expect(stderr).toMatch(/seen\/00000\.bin is damaged: 16 bytes, expected \d+\n/);
+    expect(stderr.trimEnd().split('\n').at(-1)).toMatch(
+      /^error: the shards of .*out are whole, but 1 of \d+ files that tell which documents were seen are damaged/,
     );
   });
 

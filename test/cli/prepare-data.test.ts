@@ -76,7 +76,7 @@ function watch(folder: string): { stop: () => Promise<{ faults: string[]; reads:
 describe('prepare-data', () => {
   it('ends with a table and names the next command', () => {
     expect(report).toMatchObject({ status: 0, stdout: '' });
-    expect(report.stderr).toMatch(/documents +1[78]\d\d\n/);
+    expect(report.stderr).toMatch(/documents +1,[78]\d\d\n/);
     expect(report.stderr).toMatch(/MB\/s|kB\/s/);
     expect(report.stderr).toContain(`npm run train -- --data ${join(home, 'whole')}`);
     expect(Object.keys(whole).filter((name) => name.startsWith('train/')).length).toBeGreaterThan(10);
@@ -95,10 +95,10 @@ describe('prepare-data', () => {
       );
     }
     // The second source is the beginning of the first; its empty documents count nowhere.
-    expect(stderr).toMatch(/duplicates +29\d left out \(1\d(\.\d+)? %\), \d+ tokens\n/);
-    expect(stderr).toMatch(/text +\S+ kB, 1\.\d\d characters per token\n/);
+    expect(stderr).toMatch(/duplicates +29\d left out \(1\d(\.\d+)? %\), [\d,]+ tokens\n/);
+    expect(stderr).toMatch(/text +[\d,]+ bytes, 1\.\d\d characters per token\n/);
     expect(stderr).toMatch(/unknown 0 %/);
-    expect(stderr).toMatch(/padding +\d+ ids \(/);
+    expect(stderr).toMatch(/padding +[\d,]+ ids \(/);
     for (const stage of ['fetch', 'decompress', 'decode', 'tokenize', 'pack', 'encode', 'write']) {
       expect(stderr).toMatch(new RegExp(`^ +${stage} +\\d+\\.\\d\\d s +\\d+\\.\\d\\d ms/MB`, 'm'));
     }

@@ -79,6 +79,26 @@ function expectOneLine(error: unknown, path: string): string {
   return message;
 }
 
+const spoilers: readonly (readonly [string, (path: string) => Promise<void>])[] = [
+  ['with one flipped bit', (path) => flipOne(path)],
+  ['cut off', async (path) => truncate(path, (await readFile(path)).length - 1)],
+  ['cut to the half', async (path) => truncate(path, (await readFile(path)).length >> 1)],
+  ['longer', (path) => appendFile(path, '\0')],
+  ['empty', (path) => writeFile(path, '')],
+  [
+    'garbage of the same size',
+    async (path) => writeFile(path, Buffer.alloc((await readFile(path)).length, 7)),
+  ],
+  ['another shard', (path) => copyFile(path.replace(/\d+\.parquet$/, '00002.parquet'), path)],
+  ['gone', (path) => rm(path)],
+];
+
+async function flipOne(path: string): Promise<void> {
+  const content = await readFile(path);
+  content[content.length >> 1]! ^= 4;
+  await writeFile(path, content);
+}
+
 describe('one flipped bit', () => {
   it.each(SHARDS)('of %s is found by the hashes, wherever it is', async (name) => {
     const path = join(config.out, name);
@@ -132,6 +152,37 @@ describe('one flipped bit', () => {
     expect(found).toBeGreaterThan(20);
   });
 
+  it('of what tells the documents seen is found by whoever verifies and by who goes on; nothing is touched', async () => {
+    const target = { ...smallConfig('seen'), dedup: 'exact' as const };
+    await prepareUntil(target, 'committed', 4);
+    const name = [...(await filesBelow(target.out)).keys()].find((file) => file.startsWith('seen/'))!;
+    const path = join(target.out, name);
+    const content = await readFile(path);
+    expect(content.length).toBeGreaterThan(64);
+    const before = await hashesBelow(target.out);
+    for (const { flipped } of flipsOf(content, 13)) {
+      await writeFile(path, flipped);
+      const dataset = await openDataset(target.out, { unfinished: true });
+      expect(await dataset.compareState()).toEqual(
+        new Map([[path, expect.stringMatching(/^altered content, its sha256 is/) as string]]),
+      );
+    }
+    for (const [how, spoil] of spoilers.slice(0, 6)) {
+      await writeFile(path, content);
+      await spoil(path);
+      const error = await prepareToEnd(target).catch((thrown: unknown) => thrown);
+      expect(expectOneLine(error, path), how).toMatch(/is damaged \((altered content|\d+ bytes)/);
+    }
+    await rm(path);
+    expect(expectOneLine(await prepareToEnd(target).catch((e: unknown) => e), path)).toContain('(missing)');
+    await writeFile(path, content);
+    expect(await hashesBelow(target.out)).toEqual(before);
+    const whole = { ...smallConfig('seen-whole'), dedup: 'exact' as const };
+    await prepareToEnd(whole);
+    await prepareToEnd(target);
+    expect(await hashesBelow(target.out)).toEqual(await hashesBelow(whole.out));
+  });
+
   it('of the manifest is found by who reads the dataset and by who goes on preparing it; nothing is touched', async () => {
     for (const name of ['whole', 'begun']) {
       const target = { ...config, out: join(home, `${name}-manifest`) };
@@ -150,26 +201,6 @@ describe('one flipped bit', () => {
     }
   });
 });
-
-const spoilers: readonly (readonly [string, (path: string) => Promise<void>])[] = [
-  ['with one flipped bit', (path) => flipOne(path)],
-  ['cut off', async (path) => truncate(path, (await readFile(path)).length - 1)],
-  ['cut to the half', async (path) => truncate(path, (await readFile(path)).length >> 1)],
-  ['longer', (path) => appendFile(path, '\0')],
-  ['empty', (path) => writeFile(path, '')],
-  [
-    'garbage of the same size',
-    async (path) => writeFile(path, Buffer.alloc((await readFile(path)).length, 7)),
-  ],
-  ['another shard', (path) => copyFile(path.replace(/\d+\.parquet$/, '00002.parquet'), path)],
-  ['gone', (path) => rm(path)],
-];
-
-async function flipOne(path: string): Promise<void> {
-  const content = await readFile(path);
-  content[content.length >> 1]! ^= 4;
-  await writeFile(path, content);
-}
 
 describe('preparing again', () => {
   it.each(spoilers)('makes shards anew that are %s, byte for byte', async (_how, spoil) => {
@@ -249,16 +280,18 @@ describe('preparing again', () => {
   });
 
   it.each([
-    ['empty', ''],
-    ['cut off', undefined],
+    ['empty', '', 0],
+    ['cut off', undefined, 2000],
+    ['without a comma', '{"é": 1 "b": 2}', 9],
     ['garbage', '\0\u0001PAR1'],
     ['of another program', '{"schemaVersion":"x"}'],
     ['null', 'null'],
-  ])('refuses a manifest that is %s in one line, and touches nothing', async (_how, text) => {
+  ])('refuses a manifest that is %s in one line, and touches nothing', async (_how, text, place?: number) => {
     const path = join(config.out, 'manifest.json');
     await (text === undefined ? truncate(path, 2000) : writeFile(path, text));
     const before = await filesBelow(config.out);
-    expectOneLine(await prepareToEnd(config).catch((error: unknown) => error), config.out);
+    const message = expectOneLine(await prepareToEnd(config).catch((error: unknown) => error), path);
+    if (place !== undefined) expect(message).toContain(`not JSON from byte ${place} on`);
     expectOneLine(
       await takeBatches({ data: [config.out], batchSize: 2, seed: 0 }, 1).catch((e: unknown) => e),
       path,

@@ -2,8 +2,12 @@ import { createHash } from 'node:crypto';
 import { mkdtemp, readdir, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
+import { type Transferable, Worker } from 'node:worker_threads';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { createPrepareConfig, type PrepareConfig, type PrepareInput } from '../../pipeline/config.ts';
+import { readManifest } from '../../pipeline/shards/manifest.ts';
+import type { Job } from '../../pipeline/workers/jobs.ts';
 import * as workerThread from '../../pipeline/workers/worker-thread.ts';
 import { hashesBelow } from '../support/folders.ts';
 import {
@@ -14,8 +18,16 @@ import {
   rowsIn,
   writeInputs,
 } from '../support/preparations.ts';
+import { writeJsonLines } from '../support/texts.ts';
 
 vi.mock('../../pipeline/workers/worker-thread.ts', { spy: true });
+
+const FAULTY_WORKER = new URL('../support/faulty-tokenizer-worker.ts', import.meta.url);
+
+/** What a job begins with. */
+function textOf(job: Job): Uint8Array {
+  return job.kind === 'tokenize' && job.documents.kind === 'text' ? job.documents.text : new Uint8Array(0);
+}
 
 let home = '';
 let numFolders = 0;
@@ -79,6 +91,56 @@ it('rows are those that earlier versions made from the same texts', async () => 
 });
 
 describe('a tokenizer worker in the middle of preparation', () => {
+  it.each(['spin', 'sleep'])(
+    'that hangs (%s) ends it after its patience in one line, and the next run goes on',
+    async (order) => {
+      // The worker obeys the first document of a chunk, and every source begins one.
+      const source = join(home, `${order}.jsonl`);
+      await writeJsonLines(source, [order, 'and what comes behind it']);
+      const sources = [`file:${join(home, 'texts.jsonl')}`, `file:${source}`];
+      const config = configWith({ sources, workers: 1 });
+      const actual = await vi.importActual<typeof workerThread>('../../pipeline/workers/worker-thread.ts');
+      let hasOrder = false;
+      vi.mocked(workerThread.startWorker).mockImplementationOnce((_url, options) => {
+        const worker = actual.startWorker(FAULTY_WORKER, options);
+        vi.spyOn(worker, 'postMessage').mockImplementation((message: Job, moved) => {
+          hasOrder ||= Buffer.from(textOf(message)).subarray(0, order.length).equals(Buffer.from(order));
+          Worker.prototype.postMessage.call(worker, message, moved as Transferable[]);
+        });
+        return worker;
+      });
+      vi.useFakeTimers({ toFake: ['setInterval', 'clearInterval'] });
+      try {
+        const running = failureOf(prepareToEnd(config));
+        await vi.waitFor(() => {
+          expect(hasOrder).toBe(true);
+        }, 20_000);
+        // What the worker had before it gets done; then each turn is a tenth of the patience.
+        const over = running.then(() => 'over');
+        let turns = 0;
+        for (; turns < 40 && (await Promise.race([over, delay(150)])) !== 'over'; turns += 1) {
+          vi.advanceTimersByTime(2000);
+        }
+        const error = await running;
+        expect(turns).toBeGreaterThan(9);
+        expect(error).toEqual({
+          code: 'worker',
+          message: 'a tokenizer worker has not answered for 20 s, expected an answer; run the command again',
+        });
+      } finally {
+        vi.useRealTimers();
+      }
+      const { shards } = (await readManifest(config.out))!;
+      expect(shards.length).toBeGreaterThan(0);
+      const names = await readdir(config.out, { recursive: true });
+      expect(names.filter((name) => /tmp|lock/.test(name))).toEqual([]);
+      await prepareToEnd(config);
+      const whole = configWith({ sources, workers: 0 });
+      await prepareToEnd(whole);
+      expect(await hashesBelow(config.out)).toEqual(await hashesBelow(whole.out));
+    },
+  );
+
   it('that dies ends it within seconds in one line, and the next run goes on', async () => {
     const config = configWith({ workers: 2 });
     await prepareUntil(config, 'committed', 1);

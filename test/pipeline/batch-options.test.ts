@@ -1,10 +1,19 @@
 import { NEVER } from 'rxjs';
 import { describe, expect, it } from 'vitest';
-import { type BatchOptions, resolveSampling } from '../../pipeline/batch-options.ts';
+import { resolveSampling, type SamplingOptions } from '../../pipeline/batch-options.ts';
 import { batches } from '../../pipeline/batches.ts';
 import { evaluationBatches } from '../../pipeline/evaluation-batches.ts';
+import type { Mixture } from '../../pipeline/mixture.ts';
 
-const options: BatchOptions = { data: ['nowhere'], batchSize: 4, seed: 1 };
+const options: SamplingOptions = { batchSize: 4, seed: 1 };
+const data = ['nowhere'];
+const mixture: Mixture = {
+  parts: [],
+  maxSeqLen: 8,
+  vocabSize: 5,
+  specialTokenIds: { pad: 0, unk: 1, cls: 2, sep: 3, mask: 4 },
+  numRows: () => 0,
+};
 
 describe('options of batches', () => {
   it('have the defaults of the README', () => {
@@ -42,8 +51,8 @@ describe('options of batches', () => {
     const bad = { ...options, ...change };
     for (const attempt of [
       () => resolveSampling(bad),
-      () => batches(bad, NEVER),
-      () => evaluationBatches(bad),
+      () => batches({ ...bad, data }, NEVER),
+      () => evaluationBatches({ ...bad, mixture }),
     ]) {
       expect(attempt).toThrow(message);
       expect(attempt).toThrow(expect.objectContaining({ name: 'TacoError', code: 'bad-config' }) as Error);
@@ -51,7 +60,8 @@ describe('options of batches', () => {
   });
 
   it('include those of the stream and of evaluation', () => {
-    expect(() => batches({ ...options, prefetch: 0 }, NEVER)).toThrow('made ahead is 0');
-    expect(() => evaluationBatches({ ...options, maxRows: 0 })).toThrow('evaluation rows is 0');
+    expect(() => batches({ ...options, data, prefetch: 0 }, NEVER)).toThrow('made ahead is 0');
+    expect(() => batches({ ...options, data: [] }, NEVER)).toThrow('expected');
+    expect(() => evaluationBatches({ ...options, mixture, maxRows: 0 })).toThrow('evaluation rows is 0');
   });
 });

@@ -45,6 +45,30 @@ describe('BatchWatch', () => {
     expect(said).toEqual(['has made no batch for 30 s']);
   });
 
+  it('does not count waits that are announced, and of several at once the longest', () => {
+    const { watch, said } = watching(1);
+    const live = (ms: number): void => {
+      for (let time = 0; time < ms; time += 100) {
+        watch.hear(false);
+        vi.advanceTimersByTime(100);
+      }
+    };
+    live(10_000);
+    for (const waitMs of [900_000, 850_000, 900_000]) watch.allow(waitMs);
+    live(900_000 + 20_000);
+    expect(said).toEqual([]);
+    live(200);
+    expect(said).toEqual(['has made no batch for 30 s']);
+  });
+
+  it('a thread that announced a wait still gives signs of life', () => {
+    const { watch, said } = watching(1);
+    watch.hear(false);
+    watch.allow(900_000);
+    vi.advanceTimersByTime(1100);
+    expect(said).toEqual(['has not answered for 1 s']);
+  });
+
   it('begins to count anew with each batch', () => {
     const { watch, said } = watching(100);
     for (let batch = 0; batch < 99; batch += 1) {

@@ -10,7 +10,6 @@ const facts = {
   specialTokenIds: { pad: 0, unk: 1, cls: 2, sep: 3, mask: 4 },
 };
 const options: SamplingOptions = {
-  data: ['nowhere'],
   batchSize: 2,
   seed: 42,
   mlmProbability: 1,

@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest';
 import type { EvaluationOptions } from '../../pipeline/batch-options.ts';
 import { evaluationBatches } from '../../pipeline/evaluation-batches.ts';
+import { openMixture } from '../../pipeline/mixture.ts';
 import type { Batch } from '../../pipeline/types.ts';
 import { takeBatches } from '../support/batch-stream.ts';
 import { type DatasetShape, originalIds, rowIds, rowNumbers, writeDataset } from '../support/dataset.ts';
@@ -13,15 +14,19 @@ import { temporaryFolder } from '../support/folders.ts';
 
 const shape: DatasetShape = { maxSeqLen: 12, rowsPerGroup: 4, train: [8], validation: [3, 9, 5] };
 let folder = '';
+type Changes = Partial<Omit<EvaluationOptions, 'mixture'>> & { readonly data?: readonly string[] };
 beforeAll(async () => {
   folder = mkdtempSync(join(tmpdir(), 'taco-test-'));
   await writeDataset(folder, shape);
 });
 afterAll(() => rm(folder, { recursive: true, force: true }));
 
-async function evaluation(changes: Partial<EvaluationOptions> = {}): Promise<Batch[]> {
+/** Without `data`: of the dataset that all tests share. */
+async function evaluation(changes: Changes = {}): Promise<Batch[]> {
+  const { data = [folder], ...others } = changes;
   const stream: Batch[] = [];
-  for await (const batch of evaluationBatches({ data: [folder], batchSize: 4, seed: 42, ...changes })) {
+  const mixture = await openMixture(data);
+  for await (const batch of evaluationBatches({ mixture, batchSize: 4, seed: 42, ...others })) {
     stream.push(batch);
   }
   return stream;
@@ -43,7 +48,7 @@ describe('evaluationBatches', () => {
   });
 
   it('mask a row the same whatever the batch size and the number of rows', async () => {
-    const masks = async (changes: Partial<EvaluationOptions>): Promise<Map<number, string>> => {
+    const masks = async (changes: Changes): Promise<Map<number, string>> => {
       const byRow = new Map<number, string>();
       for (const batch of await evaluation(changes)) {
         for (const [i, row] of rowNumbers(batch).entries()) {

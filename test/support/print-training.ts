@@ -26,7 +26,7 @@ const facts = {
   vocabSize: model.vocabSize,
   specialTokenIds: { pad: 0, unk: 100, cls: 101, sep: 102, mask: 103 },
 };
-const sampling = resolveSampling({ data: ['made-up'], batchSize: BATCH_SIZE, seed: SEED, taco: {} });
+const sampling = resolveSampling({ batchSize: BATCH_SIZE, seed: SEED, taco: {} });
 const collate = createCollator(facts, sampling, 'train');
 const session = new TrainingSession({
   model,

@@ -16,7 +16,15 @@ loaded = datasets.load_dataset(sys.argv[1], cache_dir=sys.argv[1] + '-cache')
 print(json.dumps({split: [rows.num_rows, rows.column_names, rows[0]['input_ids']] for split, rows in loaded.items()}))
 `;
 
-const totals = { ...noTotals, documents: 12_345, textBytes: 4000, tokens: 1000, unknownTokens: 5 };
+const totals = {
+  ...noTotals,
+  documents: 12_345,
+  textBytes: 4000,
+  characters: 3600,
+  textTokens: 1000,
+  tokens: 1200,
+  unknownTokens: 5,
+};
 
 describe('datasetCard', () => {
   it('tells where the splits are, what they were made from and how to use them', () => {
@@ -30,7 +38,8 @@ describe('datasetCard', () => {
     );
     expect(body).toContain('b04c8d1ceb2f5cd4588862100d08de323dccfbaa');
     expect(body).toContain('google-bert/bert-base-uncased');
-    expect(body).toContain('| tokens | 1,000, 0.5 % unknown |');
+    expect(body).toContain('| text | 4,000 bytes, 3.60 characters per token |');
+    expect(body).toContain('| tokens | 1,200 (unknown 0.5 %) |');
     expect(body).toContain('datasets.load_dataset("org/wiki")');
     expect(body).toContain('npm run train -- --data hub:org/wiki\n');
     expect(body).toContain(manifest.fingerprint);
@@ -48,10 +57,12 @@ describe('datasetCard', () => {
     expect(card).toContain('hub:a/b\\|c');
   });
 
-  it('shows totals that are counted besides', () => {
-    const counted = { ...totals, duplicateDocuments: 321 };
-    const manifest = { ...manifestWith(), totals: counted };
-    expect(datasetCard(manifest, 'org/wiki', 'main')).toContain('| duplicate documents | 321 |');
+  it('counts duplicates where they were looked for', () => {
+    const base = manifestWith({ totals: { ...totals, duplicateDocuments: 321, duplicateTokens: 9000 } });
+    const card = (dedup: 'none' | 'exact') =>
+      datasetCard({ ...base, settings: { ...base.settings, dedup } }, 'org/wiki', 'main');
+    expect(card('exact')).toContain('| duplicates | 321 left out (2.6 %), 9,000 tokens |');
+    expect(card('none')).toContain('| duplicates | not looked for');
   });
 
   it('makes load_dataset find both splits of what was pushed', async ({ skip }) => {

@@ -2,12 +2,14 @@ import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterEach, describe, expect, it, vi } from 'vitest';
 import { evaluationBatches } from '../../../pipeline/evaluation-batches.ts';
+import { type Mixture, openMixture } from '../../../pipeline/mixture.ts';
 import { openDataset } from '../../../pipeline/shards/dataset.ts';
 import { serializeManifest } from '../../../pipeline/shards/manifest.ts';
 import { TrainingRows } from '../../../pipeline/training-rows.ts';
 import type { Batch } from '../../../pipeline/types.ts';
 import { takeBatches } from '../../support/batch-stream.ts';
 import type { DatasetShape } from '../../support/dataset.ts';
+import type { WaitNotice } from '../../../pipeline/sources/source.ts';
 import type { Fault } from '../../support/hub/faults.ts';
 import type { TestHubOptions } from '../../support/hub/server.ts';
 import { type PushBench, pushBench, REPOSITORY, TOKEN } from '../../support/pushed-dataset.ts';
@@ -55,10 +57,10 @@ async function eighty(rows: TrainingRows, position: number): Promise<Int32Array>
   return ids;
 }
 
-async function evaluated(folder: string): Promise<Batch[]> {
+async function evaluated(mixture: Mixture): Promise<Batch[]> {
   const all: Batch[] = [];
-  const options = { data: [folder], batchSize: 8, seed: 3, maxRows: 60, taco: { numNegatives: 4 } };
-  for await (const batch of evaluationBatches(options)) all.push(batch);
+  const options = { batchSize: 8, seed: 3, maxRows: 60, taco: { numNegatives: 4 } };
+  for await (const batch of evaluationBatches({ ...options, mixture })) all.push(batch);
   return all;
 }
 
@@ -76,7 +78,9 @@ describe('a dataset on the Hub', () => {
     const { cursor } = local[9]!;
     const onwards = await takeBatches({ ...options, cursor, data: [`hub:${REPOSITORY}`] }, 15);
     expect(onwards).toEqual(local.slice(10));
-    expect(await evaluated(`hub:${REPOSITORY}`)).toEqual(await evaluated(bench.folder));
+    expect(await evaluated(await openMixture([`hub:${REPOSITORY}`]))).toEqual(
+      await evaluated(await openMixture([bench.folder])),
+    );
   });
 
   it('reads footers once and row groups once while they are held, by ranges alone', async () => {
@@ -108,6 +112,20 @@ describe('a dataset on the Hub', () => {
     expect(bench.clock.sleeps).toEqual([]);
   });
 
+  it('is evaluated again without being looked up again', async () => {
+    const bench = await pushed();
+    stubEnvironment(bench);
+    const mixture = await openMixture([`hub:${REPOSITORY}`]);
+    const first = await evaluated(mixture);
+    bench.hub.resetLog();
+    expect(await evaluated(mixture)).toEqual(first);
+    const { requests } = bench.hub;
+    expect(requests.map(({ route }) => route)).toEqual(requests.map(() => 'cdn'));
+    // Row groups alone: the footers are known.
+    expect(requests).toHaveLength(mixture.parts[0]!.dataset.numGroups('validation'));
+    expect(await evaluated(await openMixture([bench.folder]))).toEqual(first);
+  });
+
   it('lists a page of files a request, and none for a commit', async () => {
     const bench = await pushed({ pageSize: 4 });
     const { reference } = await bench.open();
@@ -137,6 +155,25 @@ describe('a dataset on the Hub', () => {
         /^there is no dataset in hub:team\/words@[0-9a-f]{40} \(manifest\.json is missing\); push one with/,
       ) as string,
     });
+  });
+
+  it('tells whoever takes batches of waits, in the worker thread and out of it', async () => {
+    const bench = await pushed({}, {});
+    stubEnvironment(bench);
+    const options = { batchSize: 4, seed: 42, data: [`hub:${REPOSITORY}`] };
+    const quiet = await takeBatches({ ...options, data: [bench.folder] }, 3);
+    for (const worker of [true, false]) {
+      bench.hub.fail({ match: STORAGE, fault: { kind: 'status', status: 503 }, after: 1 });
+      bench.hub.fail({ match: /\/revision\//, fault: { kind: 'status', status: 503 } });
+      const notices: WaitNotice[] = [];
+      const onWait = (notice: WaitNotice): void => void notices.push(notice);
+      expect(await takeBatches({ ...options, worker, onWait }, 3)).toEqual(quiet);
+      expect(notices.map(({ reason }) => reason)).toEqual(['retry', 'retry']);
+      for (const { message, waitMs } of notices) {
+        expect(message).toMatch(/status 503, try 2 of 10 in 0\.\d s$/);
+        expect(waitMs).toBeGreaterThan(0);
+      }
+    }
   });
 
   it.each<[string, Fault]>([

@@ -3,10 +3,12 @@ import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { checkRepositoryName, planPush, push } from '../../../pipeline/shards/push.ts';
 import { commitsOfFiles, type LocalFile } from '../../../pipeline/shards/push-plan.ts';
+import { verifyDataset } from '../../../pipeline/shards/verify.ts';
 import { createHubWriter } from '../../../pipeline/sources/hub-upload.ts';
-import { filesBelow } from '../../support/folders.ts';
+import { filesBelow, temporaryFolder } from '../../support/folders.ts';
 import type { LoggedRequest } from '../../support/hub/log.ts';
 import type { UploadMode } from '../../support/hub/routes.ts';
+import { mixedConfig, prepareToEnd, writeInputs } from '../../support/preparations.ts';
 import { type PushBench, pushBench, REPOSITORY, SHAPE } from '../../support/pushed-dataset.ts';
 import { rejectionOf, VirtualClock } from '../../support/sources.ts';
 
@@ -45,6 +47,23 @@ describe('push', () => {
     for (const { host, authorization } of bench.hub.requests) {
       if (host.startsWith('localhost')) expect(authorization ?? '').not.toContain('hf_');
     }
+  });
+
+  it('leaves out what only preparation needs, and nobody misses it', async () => {
+    const home = await temporaryFolder();
+    await writeInputs(home, 300);
+    const config = mixedConfig(home, { dedup: 'exact' });
+    await prepareToEnd(config);
+    const state = [...(await filesBelow(config.out)).keys()].filter((name) => name.startsWith('seen/'));
+    expect(state.length).toBeGreaterThan(0);
+    const bench = await pushBench();
+    await bench.push({ folder: config.out });
+    const there = [...(await bench.hub.filesOf(REPOSITORY))!.keys()];
+    expect(there.filter((name) => name.startsWith('seen/'))).toEqual([]);
+    const events: string[] = [];
+    for await (const { kind } of verifyDataset(await bench.open())) events.push(kind);
+    expect(events).toContain('progress');
+    expect(events).not.toContain('damaged');
   });
 
   it('of what is there already uploads nothing', async () => {

@@ -87,6 +87,6 @@ describe('documents seen before', () => {
     await writeFile(join(folder, file.file), new Uint8Array(48));
     await expect(SeenDocuments.open(folder, [file])).rejects.toMatchObject({ code: 'corrupt' });
     await rm(join(folder, file.file));
-    await expect(SeenDocuments.open(folder, [file])).rejects.toMatchObject({ code: 'disk' });
+    await expect(SeenDocuments.open(folder, [file])).rejects.toMatchObject({ code: 'corrupt' });
   });
 });

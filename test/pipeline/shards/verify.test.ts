@@ -21,7 +21,7 @@ async function eventsOf(folder: string): Promise<VerifyEvent[]> {
 /** What is wrong, by file. */
 async function damagesOf(folder: string): Promise<Record<string, string>> {
   const damaged = (await eventsOf(folder)).flatMap((event) =>
-    event.kind === 'damaged' ? [[event.shard.file, event.damage]] : [],
+    event.kind === 'damaged' ? [[event.shard!.file, event.damage]] : [],
   );
   return Object.fromEntries(damaged) as Record<string, string>;
 }

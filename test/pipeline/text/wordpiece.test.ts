@@ -239,6 +239,25 @@ describe('encode', () => {
     );
   });
 
+  test('large documents have the ids of any vocabulary', () => {
+    const words = Array.from({ length: 70_000 }, (_, index) => `w${index}`);
+    const large = createTokenizer(createSpec({ vocabulary: [...SPECIAL, ...words] }));
+    const text = Buffer.from('w69999 w7 '.repeat(500_000));
+    const { ids, numUnknown } = large.encodeDocuments(text, Uint32Array.of(text.length));
+    expect([ids.length, numUnknown]).toEqual([1_000_000, 0]);
+    expect(ids.every((id, index) => id === (index % 2 === 0 ? 70_004 : 12))).toBe(true);
+  });
+
+  test('a document of more tokens than any text has is refused, named by how it begins', () => {
+    const dots = Buffer.alloc(25 << 20, '.');
+    dots.write('what is "this" ');
+    const encode = (): unknown => tokenizer.encodeDocuments(dots, Uint32Array.of(10, dots.length));
+    expect(encode).toThrow(
+      /^a document has over 25165824 tokens \(it begins with "his\\" \.{55}"\), expected text; split it or leave it out$/,
+    );
+    expect(encode).toThrow(expect.objectContaining({ code: 'corrupt' }) as Error);
+  });
+
   test('results do not change when the next text is encoded', () => {
     const first = tokenizer.encode('first text');
     const copy = first.slice();
