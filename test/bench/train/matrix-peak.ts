@@ -1,0 +1,21 @@
+/** The rate of matrix products in a process as bench/train.ts's own contender is one; run alone it prints JSON. */
+import { spawnSync } from 'node:child_process';
+import { measureMatrixPeak, openBackend, type Precision } from '../../../src/engine/index.ts';
+
+/** Floating-point operations a second, of the precisions that the backend has. */
+export type MatrixPeaks = Readonly<Partial<Record<Precision, number>>>;
+
+export function matrixPeaks(): MatrixPeaks {
+  const { status, stdout, stderr } = spawnSync(process.execPath, ['--import', 'tsx', import.meta.filename], {
+    encoding: 'utf8',
+  });
+  if (status !== 0) throw new Error(`matrix-peak.ts failed: ${stderr}`);
+  return JSON.parse(stdout) as MatrixPeaks;
+}
+
+if (process.argv[1] === import.meta.filename) {
+  const { name } = await openBackend('auto');
+  const precisions = name === 'tensorflow' ? (['f32', 'bf16'] as const) : (['f32'] as const);
+  const peaks = precisions.map((precision) => [precision, measureMatrixPeak(precision)]);
+  console.log(JSON.stringify(Object.fromEntries(peaks)));
+}
