@@ -28,6 +28,12 @@ export type Pythons = Readonly<Record<Exclude<How, 'ours'>, string | undefined>>
 /** What a contender writes on standard error is kept to this length, for the case that it fails. */
 const KEPT_CHARACTERS = 2000;
 
+/** The environment in which libraries take so many threads. */
+export function threadsOf(count: number): NodeJS.ProcessEnv {
+  const names = ['OMP_NUM_THREADS', 'MKL_NUM_THREADS', 'TF_NUM_INTRAOP_THREADS', 'TF_NUM_INTEROP_THREADS'];
+  return Object.fromEntries(names.map((name) => [name, String(count)]));
+}
+
 /** A contender in a process of its own, one request at a time. */
 export class RunningContender {
   readonly #child: ChildProcess;
@@ -39,15 +45,11 @@ export class RunningContender {
     const file = join(import.meta.dirname, scripts[how]);
     const [program, args] =
       how === 'ours' ? [process.execPath, ['--import', 'tsx', file]] : [pythons[how]!, [file]];
-    const threads = String(task.numThreads);
     this.#child = spawn(program, [...args, JSON.stringify(task)], {
       stdio: ['pipe', 'pipe', 'pipe'],
       env: {
         ...process.env,
-        OMP_NUM_THREADS: threads,
-        MKL_NUM_THREADS: threads,
-        TF_NUM_INTRAOP_THREADS: threads,
-        TF_NUM_INTEROP_THREADS: threads,
+        ...threadsOf(task.numThreads),
         HF_HUB_OFFLINE: '1',
       },
     });

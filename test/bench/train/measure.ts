@@ -35,15 +35,22 @@ interface Entrant extends Contender {
   readonly answers: StepAnswer[];
 }
 
+export interface MeasureOptions {
+  readonly numRounds: number;
+  readonly pythons: Pythons;
+  /** One thread, by its processor time. */
+  readonly cpuTime: boolean;
+}
+
 /** Starts the contenders that can start, warms them up, and lets them make `numRounds` steps in turns. */
 export async function measureGroup(
   { contenders }: Group,
-  numRounds: number,
-  pythons: Pythons,
+  { numRounds, pythons, cpuTime }: MeasureOptions,
 ): Promise<Result[]> {
   const entrants: Entrant[] = [];
   try {
-    for (const contender of contenders) {
+    for (const { how, task } of contenders) {
+      const contender = cpuTime ? { how, task: { ...task, numThreads: 1 } } : { how, task };
       const entrant = await start(contender, pythons);
       if (entrant !== undefined) entrants.push(entrant);
     }
@@ -55,7 +62,7 @@ export async function measureGroup(
     }
     const results: Result[] = [];
     for (const entrant of entrants) {
-      results.push(resultOf(entrant, (await entrant.running.quit()).peakBytes));
+      results.push(resultOf(entrant, (await entrant.running.quit()).peakBytes, cpuTime));
     }
     return results;
   } finally {
@@ -88,8 +95,8 @@ async function start(contender: Contender, pythons: Pythons): Promise<Entrant | 
   }
 }
 
-function resultOf({ how, task, version, answers }: Entrant, peakBytes: number): Result {
-  const times = answers.map(({ ms }) => ms);
+function resultOf({ how, task, version, answers }: Entrant, peakBytes: number, cpuTime: boolean): Result {
+  const times = answers.map(({ ms, cpuMs }) => (cpuTime ? cpuMs : ms));
   const medianMs = median(times);
   const { batchSize, maxSeqLen } = task;
   const numMasked = Math.round(MASKED_SHARE * batchSize * maxSeqLen);

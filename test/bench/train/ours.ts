@@ -85,13 +85,16 @@ await serve(
       ids.set(rowIds(shape, 'train', number), row * maxSeqLen);
     const batch = collate({ ids, rowNumbers, cursor: { version: 2, seed: SEED, position: 0, datasets: [] } });
     watch?.takeMs();
+    const cpuBefore = process.cpuUsage();
     const startedAt = performance.now();
     const { loss } = session.trainStep([batch], { learningRate: LEARNING_RATE, step });
     const endedAt = performance.now();
+    const cpu = process.cpuUsage(cpuBefore);
     step += 1;
     const sessionMs = watch?.takeMs();
     return {
       ms: endedAt - startedAt,
+      cpuMs: (cpu.user + cpu.system) / 1000,
       batchMs: startedAt - begunAt,
       loss,
       rssBytes: process.memoryUsage.rss(),

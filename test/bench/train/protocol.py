@@ -69,7 +69,8 @@ def serve(version, batch, step):
         if line.strip() == "quit":
             break
         arrays = batch()
-        begun = time.perf_counter()
+        begun, cpu_begun = time.perf_counter(), time.process_time()
         loss = step(*arrays)
-        _say({"ms": 1000 * (time.perf_counter() - begun), "loss": loss})
+        ms, cpu_ms = 1000 * (time.perf_counter() - begun), 1000 * (time.process_time() - cpu_begun)
+        _say({"ms": ms, "cpuMs": cpu_ms, "loss": loss})
     _say({"peakBytes": _peak_bytes()})

@@ -29,6 +29,8 @@ export interface Ready {
 export interface StepAnswer {
   /** One update, from arrays to the loss as a number. */
   readonly ms: number;
+  /** Processor time of all threads meanwhile. */
+  readonly cpuMs: number;
   readonly loss: number;
   /** Ours: making the batch, masks and pairs included; training does that in another thread. */
   readonly batchMs?: number;

@@ -1,5 +1,6 @@
 """Contender of bench/train.ts: PyTorch as fast as we know how to make it. One product for queries, keys and values,
-scaled_dot_product_attention, masked positions gathered before the head, torch.compile, fused AdamW. bf16 is autocast."""
+masked positions gathered before the head, torch.compile, fused AdamW; bf16 is autocast. Attention is written out: with
+dropout, scaled_dot_product_attention has no fused kernel on CPU and takes 2 % more of the step when compiled."""
 
 import torch
 import torch.nn as nn
@@ -42,7 +43,9 @@ class Layer(nn.Module):
 
     def forward(self, x):
         qkv = self.qkv(x).view(BATCH_SIZE, MAX_SEQ_LEN, 3, NUM_HEADS, -1).permute(2, 0, 3, 1, 4)
-        context = F.scaled_dot_product_attention(*qkv.unbind(0), dropout_p=DROPOUT)
+        query, key, value = qkv.unbind(0)
+        probabilities = torch.softmax(query * query.shape[-1] ** -0.5 @ key.transpose(-1, -2), -1)
+        context = F.dropout(probabilities, DROPOUT) @ value
         context = context.transpose(1, 2).reshape(BATCH_SIZE * MAX_SEQ_LEN, HIDDEN)
         x = self.attention_norm(x + F.dropout(self.attention_output(context), DROPOUT))
         return self.norm(x + F.dropout(self.output(F.gelu(self.intermediate(x))), DROPOUT))
