@@ -20,7 +20,7 @@ import type { Pythons } from './train/contender.ts';
 import { verdictsOf } from './train/demands.ts';
 import { groups, quickGroup } from './train/groups.ts';
 import { matrixPeaks } from './train/matrix-peak.ts';
-import { measureGroup, nameOf, type Results, resultsOf } from './train/measure.ts';
+import { measureGroup, type Results, resultsOf } from './train/measure.ts';
 import { soak } from './train/soak.ts';
 import { markdownTable, resultLines } from './train/tables.ts';
 
@@ -90,7 +90,7 @@ async function compare(): Promise<boolean> {
     const verdicts = verdictsOf(group.name, results);
     for (const line of verdicts.lines) console.log(line);
     allMet &&= verdicts.allMet;
-    for (const result of measured) versions.add(`${nameOf(result).split(',')[0]!}: ${result.version}`);
+    for (const result of measured) versions.add(`${result.how}: ${result.version}`);
     if (group.isMain) ofSmall.push(results);
   }
   console.log(`\n${[...versions].join('\n')}\n\n${markdownTable(ofSmall)}`);

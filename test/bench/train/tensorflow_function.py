@@ -180,4 +180,4 @@ def step(*arrays):
     return float(compiled(*(tf.constant(array, tf.int32) for array in arrays)))
 
 
-serve(f"TensorFlow {tf.__version__}, {'XLA' if TASK['xla'] else 'tf.function'}", masked_batch, step)
+serve(f"TensorFlow {tf.__version__}", masked_batch, step)
