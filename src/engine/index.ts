@@ -7,6 +7,7 @@ export {
   precisionChoices,
   precisions,
 } from './precision.ts';
+export { measureMatrixPeak } from './matrix-peak.ts';
 export type {
   CompiledStep,
   FeedSpec,
