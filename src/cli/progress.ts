@@ -113,6 +113,7 @@ export function formatDuration(ms: number): string {
 /** `999`, `1.2 k`, `34.5 M`, `6.7 G`: three figures and a decimal prefix. */
 export function formatCount(value: number): string {
   for (const [limit, prefix] of [
+    [1e12, 'T'],
     [1e9, 'G'],
     [1e6, 'M'],
     [1e3, 'k'],

@@ -1,4 +1,4 @@
-import type { RunEvent, RunPlan, TrainOutcome } from '../train/index.ts';
+import { flopsPerUpdate, type RunEvent, type RunPlan, type TrainOutcome } from '../train/index.ts';
 import { formatCount, formatDuration, type Progress } from './progress.ts';
 
 export interface TrainingReporter {
@@ -17,6 +17,7 @@ export function createTrainingReporter(plan: RunPlan, progress: Progress): Train
   let trainingMs = 0;
   let waitingMs = 0;
   let numUpdates = 0;
+  let matrixPeak: number | undefined;
 
   const say = (text: string): void => {
     progress.message(text);
@@ -45,6 +46,7 @@ export function createTrainingReporter(plan: RunPlan, progress: Progress): Train
         `MLM ${metrics.mlmLoss.toFixed(3)}`,
         ...(metrics.tcLoss === undefined ? [] : [`TC ${metrics.tcLoss.toFixed(3)}`]),
         `${formatCount(speedOf(recent))} tokens/s`,
+        ...(matrixPeak === undefined ? [] : [`MFU ${percent(utilisation(plan, recent, matrixPeak))}`]),
         `waiting ${percent(shareOf(waitingMs, trainingMs))}`,
       ],
     });
@@ -68,6 +70,7 @@ export function createTrainingReporter(plan: RunPlan, progress: Progress): Train
           say(event.text);
           break;
         case 'started':
+          matrixPeak = event.matrixPeak;
           say(startedLine(plan, event));
           break;
         case 'update':
@@ -98,12 +101,13 @@ export function createTrainingReporter(plan: RunPlan, progress: Progress): Train
 }
 
 function startedLine(plan: RunPlan, event: Extract<RunEvent, { kind: 'started' }>): string {
-  const { backend, precision, progress, resumedFrom } = event;
+  const { backend, matrixPeak, precision, progress, resumedFrom } = event;
   const place =
     resumedFrom === undefined
       ? `new run in ${plan.config.out}`
       : `going on from ${resumedFrom}, step ${progress.step} of ${plan.config.maxSteps}`;
-  return `${place}; ${backend.name} ${backend.version} on ${backend.device}, ${precision}`;
+  const peak = matrixPeak === undefined ? '' : `, matrix products at ${formatCount(matrixPeak)}FLOP/s`;
+  return `${place}; ${backend.name} ${backend.version} on ${backend.device}, ${precision}${peak}`;
 }
 
 function lastWords({ config }: RunPlan, { progress, status }: TrainOutcome): string {
@@ -122,6 +126,12 @@ function speedOf(recent: readonly { readonly tokens: number; readonly ms: number
   const tokens = recent.reduce((sum, update) => sum + update.tokens, 0);
   const ms = recent.reduce((sum, update) => sum + update.ms, 0);
   return ms === 0 ? 0 : (1000 * tokens) / ms;
+}
+
+/** Model FLOPs utilisation: share of the measured rate of matrix products that the last updates reached. */
+function utilisation(plan: RunPlan, recent: readonly { readonly ms: number }[], matrixPeak: number): number {
+  const ms = recent.reduce((sum, update) => sum + update.ms, 0);
+  return shareOf(recent.length * flopsPerUpdate(plan), (matrixPeak * ms) / 1000);
 }
 
 function shareOf(part: number, whole: number): number {

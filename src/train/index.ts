@@ -2,7 +2,7 @@
 export { type RawSettings, resolveConfig } from './config.ts';
 export type { Candidate } from './fill-mask.ts';
 export { type MetricsLine, readMetrics } from './metrics.ts';
-export { identityOf, numParameters, planRun, type RunPlan, sharesOf } from './plan.ts';
+export { flopsPerUpdate, identityOf, numParameters, planRun, type RunPlan, sharesOf } from './plan.ts';
 export { recipeNames } from './recipes.ts';
 export { chooseStart, type StartingPoint } from './resume.ts';
 export { type RunEvent, type TrainOptions, type TrainOutcome, train } from './run.ts';

@@ -9,6 +9,7 @@ import {
 } from '../../pipeline/index.ts';
 import type { Precision } from '../engine/index.ts';
 import { type BertConfig, modelPreset, readBertConfig } from '../model/config.ts';
+import { trainingStepFlops } from '../model/flops.ts';
 import { parameterSpecs } from '../model/parameters.ts';
 import type { RunIdentity } from './checkpoint-state.ts';
 import type { SessionOptions } from './session-types.ts';
@@ -96,6 +97,14 @@ export function numParameters(model: BertConfig): number {
   return parameterSpecs(model)
     .map(({ shape }) => shape.reduce((product, size) => product * size, 1))
     .reduce((sum, size) => sum + size, 0);
+}
+
+/** Floating-point operations of one update's matrix products, with as many masked positions as are to be expected. */
+export function flopsPerUpdate({ config, mixture, model }: RunPlan): number {
+  const { maxSeqLen } = mixture;
+  const batchSize = config.batchSize * config.gradAccum;
+  const numMasked = config.mlmProbability * batchSize * maxSeqLen;
+  return trainingStepFlops(model, { batchSize, maxSeqLen, numMasked });
 }
 
 /** What `TrainingSession` is made with. */

@@ -11,7 +11,7 @@ import {
   tokenizerFilesOf,
   writeFileAtomic,
 } from '../../pipeline/index.ts';
-import { type Backend, choosePrecision, openBackend, type Precision } from '../engine/index.ts';
+import { type Backend, choosePrecision, measureMatrixPeak, openBackend, type Precision } from '../engine/index.ts';
 import { toHuggingFaceConfig } from '../model/config.ts';
 import { type LossPlotOptions, lossPlot } from '../report/loss-plot.ts';
 import { readCheckpointTensors, writeCheckpoint } from './checkpoint.ts';
@@ -33,6 +33,11 @@ export interface StartedEvent {
   readonly kind: 'started';
   readonly backend: Backend;
   readonly precision: Precision;
+  /**
+   * Floating-point operations a second of this machine's matrix products, measured; undefined on WebAssembly, where it
+   * takes longer than it tells.
+   */
+  readonly matrixPeak: number | undefined;
   readonly progress: RunProgress;
   /** Checkpoint that the run goes on from. */
   readonly resumedFrom: string | undefined;
@@ -85,7 +90,8 @@ export async function train(plan: RunPlan, options: TrainOptions): Promise<Train
     }
     const progress = start.checkpoint?.state.progress ?? initialProgress;
     if (isDone(plan, progress)) return { status: 'already-finished', progress };
-    options.report({ kind: 'started', backend, precision, progress, resumedFrom: start.checkpoint?.path });
+    const matrixPeak = backend.name === 'tensorflow' ? measureMatrixPeak(precision) : undefined;
+    options.report({ kind: 'started', backend, precision, matrixPeak, progress, resumedFrom: start.checkpoint?.path });
     return await new Run(plan, record, start, options).execute();
   } finally {
     await lock.release();
