@@ -22,14 +22,22 @@ interface MemoryCosts {
   readonly weightCopies: number;
   /** Values a layer keeps for the backward pass, for each token and unit of the hidden size. */
   readonly valuesPerUnit: number;
+  /** Values a layer keeps for each score of attention, of which a token has as many as heads times the row's length. */
+  readonly valuesPerScore: number;
   /** Copies of the logits. */
   readonly logitCopies: number;
 }
 
-/** Fitted to peaks of tiny and small at 1,024 to 16,384 tokens, of 64 and 128 a row. */
+/** Fitted to peaks of tiny and small at 1,024 to 16,384 tokens, of 64 to 512 a row; on WebAssembly of 64 and 128. */
 const costs: Readonly<Record<Backend['name'], MemoryCosts>> = {
-  tensorflow: { processBytes: 6e8, weightCopies: 14, valuesPerUnit: 96, logitCopies: 2.6 },
-  wasm: { processBytes: 2.7e8, weightCopies: 9, valuesPerUnit: 31, logitCopies: 2.5 },
+  tensorflow: {
+    processBytes: 6.4e8,
+    weightCopies: 8.75,
+    valuesPerUnit: 23,
+    valuesPerScore: 2,
+    logitCopies: 2.55,
+  },
+  wasm: { processBytes: 2.7e8, weightCopies: 9, valuesPerUnit: 29, valuesPerScore: 1, logitCopies: 2.5 },
 };
 
 const float32Bytes = 4;
@@ -39,9 +47,11 @@ const wasmHeapBytes = 2 ** 32;
 /** Peak memory of a training step, within some 10 % of what was measured. */
 export function estimatePeakBytes(size: StepSize, backend: Backend['name']): number {
   const { model, batchSize, maxSeqLen, mlmProbability } = size;
-  const { processBytes, weightCopies, valuesPerUnit, logitCopies } = costs[backend];
+  const { processBytes, weightCopies, valuesPerUnit, valuesPerScore, logitCopies } = costs[backend];
+  const { numLayers, hiddenSize, numHeads, vocabSize } = model;
   const valuesPerToken =
-    model.numLayers * model.hiddenSize * valuesPerUnit + mlmProbability * model.vocabSize * logitCopies;
+    numLayers * (hiddenSize * valuesPerUnit + numHeads * maxSeqLen * valuesPerScore) +
+    mlmProbability * vocabSize * logitCopies;
   const values = countParameters(model) * weightCopies + batchSize * maxSeqLen * valuesPerToken;
   return processBytes + values * float32Bytes;
 }

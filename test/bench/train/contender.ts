@@ -44,7 +44,7 @@ export class RunningContender {
   constructor({ how, task }: Contender, pythons: Pythons) {
     const file = join(import.meta.dirname, scripts[how]);
     const [program, args] =
-      how === 'ours' ? [process.execPath, ['--import', 'tsx', file]] : [pythons[how]!, [file]];
+      how === 'ours' ? [process.execPath, ['--expose-gc', '--import', 'tsx', file]] : [pythons[how]!, [file]];
     this.#child = spawn(program, [...args, JSON.stringify(task)], {
       stdio: ['pipe', 'pipe', 'pipe'],
       env: {

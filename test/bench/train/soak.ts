@@ -4,7 +4,7 @@ import { soakTask } from './groups.ts';
 
 const SETTLED_STEPS = 500;
 const LAST_STEP = 2000;
-/** JavaScript's heap breathes by as much. */
+/** What allocators keep moves by as much. */
 const ALLOWED_BYTES = 32e6;
 
 /** Whether a process that makes thousands of steps takes no more memory at their end than early on. */
