@@ -11,7 +11,13 @@ import {
   tokenizerFilesOf,
   writeFileAtomic,
 } from '../../pipeline/index.ts';
-import { type Backend, choosePrecision, measureMatrixPeak, openBackend, type Precision } from '../engine/index.ts';
+import {
+  type Backend,
+  choosePrecision,
+  measureMatrixPeak,
+  openBackend,
+  type Precision,
+} from '../engine/index.ts';
 import { toHuggingFaceConfig } from '../model/config.ts';
 import { type LossPlotOptions, lossPlot } from '../report/loss-plot.ts';
 import { readCheckpointTensors, writeCheckpoint } from './checkpoint.ts';
@@ -91,7 +97,14 @@ export async function train(plan: RunPlan, options: TrainOptions): Promise<Train
     const progress = start.checkpoint?.state.progress ?? initialProgress;
     if (isDone(plan, progress)) return { status: 'already-finished', progress };
     const matrixPeak = backend.name === 'tensorflow' ? measureMatrixPeak(precision) : undefined;
-    options.report({ kind: 'started', backend, precision, matrixPeak, progress, resumedFrom: start.checkpoint?.path });
+    options.report({
+      kind: 'started',
+      backend,
+      precision,
+      matrixPeak,
+      progress,
+      resumedFrom: start.checkpoint?.path,
+    });
     return await new Run(plan, record, start, options).execute();
   } finally {
     await lock.release();
