@@ -81,7 +81,14 @@ export function createTrainingReporter(plan: RunPlan, progress: Progress): Train
           onEvaluation(event);
           break;
         case 'checkpoint':
-          say(`step ${event.progress.step}: checkpoint ${event.path}`);
+          say(
+            `step ${event.progress.step}: checkpoint ${event.path} (${(event.durationMs / 1000).toFixed(1)} s)`,
+          );
+          break;
+        case 'checkpoint-failed':
+          say(
+            `step ${event.progress.step}: ${event.error.message}; training goes on, older checkpoints stay, the next one is due in ${config.saveSteps} updates`,
+          );
           break;
       }
     },
@@ -114,7 +121,7 @@ function lastWords({ config }: RunPlan, { progress, status }: TrainOutcome): str
     case 'interrupted':
       return `stopped at step ${progress.step} of ${config.maxSteps}; the same command goes on from there`;
     case 'already-finished':
-      return `${config.out} has already made ${progress.step} of ${config.maxSteps} updates; a higher --max-steps trains on, --no-resume begins anew`;
+      return `${config.out} has already made ${progress.step} of ${config.maxSteps} updates; a higher --max-steps with --override trains on, --no-resume begins anew`;
   }
 }
 
