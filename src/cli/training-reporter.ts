@@ -106,9 +106,10 @@ export function createTrainingReporter(plan: RunPlan, progress: Progress): Train
 
 function startedLine(plan: RunPlan, event: Extract<RunEvent, { kind: 'started' }>): string {
   const { backend, precision, progress, resumedFrom } = event;
+  const { initFrom } = plan.config;
   const place =
     resumedFrom === undefined
-      ? `new run in ${plan.config.out}`
+      ? `new run in ${plan.config.out}${initFrom === undefined ? '' : `, with the weights of ${initFrom}`}`
       : `going on from ${resumedFrom}, step ${progress.step} of ${plan.config.maxSteps}`;
   return `${place}; ${backend.name} ${backend.version} on ${backend.device}, ${precision}`;
 }

@@ -9,6 +9,7 @@ export interface RunOptions {
   readonly override?: boolean;
   /** Interrupts after this update. */
   readonly stopAfter?: number;
+  readonly onEvent?: (event: RunEvent) => void;
 }
 
 export interface Ran {
@@ -28,6 +29,7 @@ export async function run(flags: Readonly<Record<string, unknown>>, options: Run
     signal: abort.signal,
     report: (event) => {
       events.push(event);
+      options.onEvent?.(event);
       if (event.kind === 'update' && event.progress.step === options.stopAfter) abort.abort();
     },
   });
