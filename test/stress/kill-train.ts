@@ -13,7 +13,7 @@ const { values } = parseArgs({
   options: {
     kills: { type: 'string', default: '25' },
     seed: { type: 'string', default: '7' },
-    'max-steps': { type: 'string', default: '1200' },
+    'max-steps': { type: 'string', default: '2000' },
     backend: { type: 'string' },
     precision: { type: 'string', default: 'f32' },
   },

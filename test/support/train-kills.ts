@@ -119,7 +119,9 @@ async function checkpointBegun(folder: string, { child }: StartedCommand, waitMs
 
 /** Unfinished checkpoints, by what tells one from a later one of its step. */
 function begunIn(folder: string): ReadonlySet<string> {
-  const names = existsSync(folder) ? readdirSync(folder).filter((name) => name.startsWith('.tmp-')) : [];
+  const names = existsSync(folder)
+    ? readdirSync(folder).filter((name) => name.startsWith('.tmp-checkpoint'))
+    : [];
   const ids = names.map((name) => statSync(join(folder, name), { throwIfNoEntry: false })?.birthtimeMs);
   return new Set(ids.filter((id) => id !== undefined).map(String));
 }
