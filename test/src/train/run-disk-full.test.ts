@@ -1,4 +1,4 @@
-import { readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { verifyCheckpoint } from '../../../src/train/checkpoint.ts';
@@ -40,6 +40,7 @@ describe.skipIf(!canMount)(`a run on a disk that is full${mountNote}`, () => {
     expect(readdirSync(flags.out).filter((name) => /^checkpoint|tmp|lock/.test(name))).toEqual([
       'checkpoint-4',
     ]);
+    expect(readFileSync(join(flags.out, 'latest'), 'utf8')).toBe('checkpoint-4\n');
     await verifyCheckpoint(join(flags.out, 'checkpoint-4'));
     disk.resize(PLENTY_KB);
     await run(flags);
