@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { readCheckpointTensors, verifyCheckpoint } from '../../src/train/checkpoint.ts';
@@ -10,8 +11,8 @@ import { readEventFile } from './event-files.ts';
 export interface RunResult {
   readonly latest: string;
   readonly progress: CheckpointState['progress'];
-  /** Bits of every parameter and moment, by name. */
-  readonly tensors: ReadonlyMap<string, readonly number[]>;
+  /** SHA-256 of the bits of every parameter and moment, by name. */
+  readonly tensors: ReadonlyMap<string, string>;
   readonly metrics: readonly Partial<MetricsLine>[];
   /** Records of TensorBoard's file behind the first, which names the format. */
   readonly tensorboard: readonly TensorboardRecord[];
@@ -29,7 +30,7 @@ export async function readRun(folder: string): Promise<RunResult> {
   const tensors = new Map(
     [...(await readCheckpointTensors(checkpoint))].map(([name, { values }]) => [
       name,
-      [...new Uint32Array(values.buffer)],
+      createHash('sha256').update(values).digest('hex'),
     ]),
   );
   const metrics = (await readMetrics(join(folder, runFiles.metrics))).map(withoutTimes);
