@@ -98,7 +98,7 @@ async function trainTiny(plan: RunPlan, progress: Progress, signal: AbortSignal)
   const reporter = createTrainingReporter(plan, progress);
   let outcome: Awaited<ReturnType<typeof train>> | undefined;
   try {
-    outcome = await train(plan, { resume: undefined, signal, report: reporter.report });
+    outcome = await train(plan, { resume: undefined, override: true, signal, report: reporter.report });
     return outcome.status !== 'interrupted';
   } finally {
     reporter.close(outcome);

@@ -32,6 +32,11 @@ const spec = {
       placeholder: 'file',
       help: "bert_config.json in Google's format, instead of --model",
     },
+    'init-from': {
+      type: 'string',
+      placeholder: 'folder',
+      help: 'begin with the weights of a checkpoint or another folder with a model.safetensors, at step 0 (default: drawn from the seed)',
+    },
     'batch-size': { type: 'number', help: 'rows per micro-batch (default: 128)' },
     'grad-accum': { type: 'number', help: 'micro-batches per update (default: 4)' },
     'max-steps': { type: 'number', help: 'updates in all (default: 250000)' },
@@ -81,6 +86,10 @@ const spec = {
       type: 'boolean',
       help: 'go on from the newest checkpoint (default where there is one); --no-resume begins anew and moves an old run aside',
     },
+    override: {
+      type: 'boolean',
+      help: 'go on with other batches, steps, learning rate, warm-up, weight decay, clipping, precision or weights of datasets than before (default: they are refused)',
+    },
     'dry-run': { type: 'boolean', help: 'print what would be done, do nothing' },
   },
   examples: [
@@ -91,19 +100,19 @@ const spec = {
 } as const satisfies CommandSpec<Readonly<Record<string, Flag>>>;
 
 await runCommand(spec, async ({ flags, signal }) => {
-  const { config: recipe, resume, 'dry-run': dryRun, ...settings } = flags;
+  const { config: recipe, resume, override, 'dry-run': dryRun, ...settings } = flags;
   const progress = createProgress();
   const plan = await planRun(resolveConfig({ config: recipe, flags: settings }), ({ message }) => {
     progress.message(message);
   });
   if (dryRun === true) {
-    process.stdout.write(`${await describePlan(plan, resume)}\n`);
+    process.stdout.write(`${await describePlan(plan, { resume, override })}\n`);
     return;
   }
   const reporter = createTrainingReporter(plan, progress);
   let outcome: TrainOutcome | undefined;
   try {
-    outcome = await train(plan, { resume, signal, report: reporter.report });
+    outcome = await train(plan, { resume, override, signal, report: reporter.report });
   } finally {
     reporter.close(outcome);
   }

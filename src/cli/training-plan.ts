@@ -5,6 +5,7 @@ import {
   type RunPlan,
   sharesOf,
   type StartingPoint,
+  type StartOptions,
 } from '../train/index.ts';
 import { formatCount } from './progress.ts';
 
@@ -12,9 +13,9 @@ import { formatCount } from './progress.ts';
  * What `train` would do, for `--dry-run`: reads the run's folder, writes nothing, loads no backend.
  * @throws TacoError when the folder's run and the settings do not go together
  */
-export async function describePlan(plan: RunPlan, resume: boolean | undefined): Promise<string> {
+export async function describePlan(plan: RunPlan, options: StartOptions): Promise<string> {
   const { config, mixture, model } = plan;
-  const start = await chooseStart(config.out, resume, identityOf(plan));
+  const start = await chooseStart(config.out, options, identityOf(plan));
   const rowsPerUpdate = config.batchSize * config.gradAccum;
   const rows: readonly (readonly [string, string])[] = [
     ...dataOf(plan).map((text, index) => [index === 0 ? 'data' : '', text] as const),
@@ -77,7 +78,8 @@ function startOf({ config }: RunPlan, { checkpoint, moveAside }: StartingPoint):
   if (checkpoint !== undefined) {
     return `from ${checkpoint.path}, step ${exact(checkpoint.state.progress.step)} of ${exact(config.maxSteps)}`;
   }
-  return moveAside ? `anew; the run in ${config.out} is moved aside` : 'anew';
+  const weights = config.initFrom === undefined ? '' : `, with the weights of ${config.initFrom}`;
+  return moveAside ? `anew${weights}; the run in ${config.out} is moved aside` : `anew${weights}`;
 }
 
 function every(steps: number): string | undefined {

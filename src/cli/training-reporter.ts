@@ -84,7 +84,14 @@ export function createTrainingReporter(plan: RunPlan, progress: Progress): Train
           onEvaluation(event);
           break;
         case 'checkpoint':
-          say(`step ${event.progress.step}: checkpoint ${event.path}`);
+          say(
+            `step ${event.progress.step}: checkpoint ${event.path} (${(event.durationMs / 1000).toFixed(1)} s)`,
+          );
+          break;
+        case 'checkpoint-failed':
+          say(
+            `step ${event.progress.step}: ${event.error.message}; training goes on, older checkpoints stay, the next one is due in ${config.saveSteps} updates`,
+          );
           break;
       }
     },
@@ -102,9 +109,10 @@ export function createTrainingReporter(plan: RunPlan, progress: Progress): Train
 
 function startedLine(plan: RunPlan, event: Extract<RunEvent, { kind: 'started' }>): string {
   const { backend, matrixPeak, precision, progress, resumedFrom } = event;
+  const { initFrom } = plan.config;
   const place =
     resumedFrom === undefined
-      ? `new run in ${plan.config.out}`
+      ? `new run in ${plan.config.out}${initFrom === undefined ? '' : `, with the weights of ${initFrom}`}`
       : `going on from ${resumedFrom}, step ${progress.step} of ${plan.config.maxSteps}`;
   const peak = matrixPeak === undefined ? '' : `, matrix products at ${formatCount(matrixPeak)}FLOP/s`;
   return `${place}; ${backend.name} ${backend.version} on ${backend.device}, ${precision}${peak}`;
@@ -118,7 +126,7 @@ function lastWords({ config }: RunPlan, { progress, status }: TrainOutcome): str
     case 'interrupted':
       return `stopped at step ${progress.step} of ${config.maxSteps}; the same command goes on from there`;
     case 'already-finished':
-      return `${config.out} has already made ${progress.step} of ${config.maxSteps} updates; a higher --max-steps trains on, --no-resume begins anew`;
+      return `${config.out} has already made ${progress.step} of ${config.maxSteps} updates; a higher --max-steps with --override trains on, --no-resume begins anew`;
   }
 }
 

@@ -56,7 +56,7 @@ const STYLE = `
 export function lossPlot(lines: readonly MetricsLine[], options: LossPlotOptions): string {
   const panels = panelsOf(lines, options);
   const width = PANEL_WIDTH * panels.length;
-  const lastStep = Math.max(1, ...lines.map(({ step }) => step));
+  const lastStep = lines.reduce((last, { step }) => Math.max(last, step), 1);
   const steps = niceAxis(0, lastStep, 5, true);
   const drawings = panels.map((panel, index) => drawPanel(panel, steps, index * PANEL_WIDTH));
   return [

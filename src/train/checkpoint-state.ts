@@ -34,7 +34,7 @@ const runSchema = z
     backend: z.string(),
     /** Type of its matrix products; there was only one before it was recorded. */
     precision: z.enum(precisions).default('f32'),
-    /** Of this program, Node and the tensor library. */
+    /** Of this program and Node: see `codeVersions`. */
     versions: z.record(z.string(), z.string()).readonly(),
   })
   .readonly();
@@ -74,6 +74,8 @@ const checkpointStateSchema = z
     progress: progressSchema,
     /** Length of the metrics file at this state. Lines behind it belong to steps that will be made again. */
     metricsBytes: count,
+    /** Length of TensorBoard's file, likewise; there was none before it was recorded. */
+    tensorboardBytes: count.default(0),
     run: runSchema,
   })
   .readonly();

@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
-import { createReadStream } from 'node:fs';
-import { mkdir, readFile, rename, rm, stat } from 'node:fs/promises';
-import { join } from 'node:path';
+import { createReadStream, existsSync } from 'node:fs';
+import { mkdir, readdir, readFile, rename, rm, stat } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
 import { pipeline } from 'node:stream/promises';
 import { z } from 'zod';
 import { messageOf, syncFolder, systemCodeOf, TacoError, writeFileAtomic } from '../../pipeline/index.ts';
@@ -19,6 +19,8 @@ const optimizerPrefix = 'optimizer.';
 
 /** Folders under this prefix are unfinished or on their way out; nobody reads them. */
 export const temporaryPrefix = '.tmp-';
+/** Behind a temporary name: a checkpoint that stepped aside for another of its step. */
+const replacedSuffix = '-replaced';
 
 export interface CheckpointContent {
   readonly state: CheckpointState;
@@ -60,11 +62,12 @@ export async function writeCheckpoint(runFolder: string, content: CheckpointCont
     await mkdir(temporary, { recursive: true });
     await writeContent(temporary, content);
     await replaceFolder(temporary, final);
-    await syncFolder(runFolder);
   } catch (error) {
     await rm(temporary, { recursive: true, force: true }).catch(() => undefined);
-    if (error instanceof TacoError) throw error;
-    throw new TacoError(`cannot write the checkpoint ${final}: ${messageOf(error)}`, {
+    await restoreReplaced(runFolder).catch(() => undefined);
+    // What a single file says to a user who can start again is not what this one can do.
+    const reason = error instanceof TacoError ? (error.cause ?? error) : error;
+    throw new TacoError(`cannot write the checkpoint ${final}: ${messageOf(reason)}`, {
       code: 'disk',
       stage: 'checkpoint',
       path: final,
@@ -97,7 +100,7 @@ async function writeContent(folder: string, { state, tensors, files }: Checkpoin
 
 /** A folder cannot be renamed onto another one that is not empty: the old one steps aside first. */
 async function replaceFolder(from: string, to: string): Promise<void> {
-  const old = `${from}-replaced`;
+  const old = from + replacedSuffix;
   await rm(old, { recursive: true, force: true });
   try {
     await rename(to, old);
@@ -105,7 +108,18 @@ async function replaceFolder(from: string, to: string): Promise<void> {
     if (systemCodeOf(error) !== 'ENOENT') throw error;
   }
   await rename(from, to);
+  await syncFolder(dirname(to));
   await rm(old, { recursive: true, force: true });
+}
+
+/** Puts checkpoints back that had stepped aside for one that never took their place. */
+export async function restoreReplaced(runFolder: string): Promise<void> {
+  for (const old of await readdir(runFolder)) {
+    if (!old.startsWith(temporaryPrefix) || !old.endsWith(replacedSuffix)) continue;
+    const name = old.slice(temporaryPrefix.length, -replacedSuffix.length);
+    if ((await sizeOf(join(runFolder, name))) !== undefined) continue;
+    await rename(join(runFolder, old), join(runFolder, name));
+  }
 }
 
 function toJson(value: unknown): string {
@@ -117,6 +131,20 @@ function toJson(value: unknown): string {
  * @throws TacoError `corrupt` naming the file that is missing or was altered, `mismatch` for another version's state
  */
 export async function verifyCheckpoint(folder: string): Promise<CheckpointState> {
+  await verifyFiles(folder);
+  return parseCheckpointState(await readJson(folder, stateFile), folder);
+}
+
+/** Whether a folder was written as a checkpoint: such a one can be verified. */
+export function hasManifest(folder: string): boolean {
+  return existsSync(join(folder, manifestFile));
+}
+
+/**
+ * Compares every file of a checkpoint with the hashes written beside it.
+ * @throws TacoError `corrupt` naming the file that is missing or was altered
+ */
+export async function verifyFiles(folder: string): Promise<void> {
   const manifest = manifestSchema.safeParse(await readJson(folder, manifestFile));
   if (!manifest.success) throw damaged(folder, `${manifestFile} has not the form that was expected`);
   const listed = new Map(manifest.data.files.map((file) => [file.name, file]));
@@ -130,7 +158,6 @@ export async function verifyCheckpoint(folder: string): Promise<CheckpointState>
     if (size !== bytes) throw damaged(folder, `${name} has ${size} bytes, ${bytes} were written`);
     if ((await hashOf(path)) !== sha256) throw damaged(folder, `${name} is not what was written (sha256)`);
   }
-  return parseCheckpointState(await readJson(folder, stateFile), folder);
 }
 
 /** @returns parameters and optimiser state, as `TrainingSession.importState` takes them */

@@ -54,9 +54,23 @@ export interface CheckpointEvent {
   readonly kind: 'checkpoint';
   readonly progress: RunProgress;
   readonly path: string;
+  /** For so long nothing was trained. */
+  readonly durationMs: number;
 }
 
-export type LoopEvent = UpdateEvent | EvaluatingEvent | EvaluationEvent | CheckpointEvent;
+/** A checkpoint that the disk did not take. The run goes on; the older ones are as they were. */
+export interface CheckpointFailedEvent {
+  readonly kind: 'checkpoint-failed';
+  readonly progress: RunProgress;
+  readonly error: TacoError;
+}
+
+export type LoopEvent =
+  | UpdateEvent
+  | EvaluatingEvent
+  | EvaluationEvent
+  | CheckpointEvent
+  | CheckpointFailedEvent;
 
 export interface LoopOptions {
   readonly config: Pick<
@@ -72,7 +86,7 @@ export interface LoopOptions {
   readonly evaluate: (() => Promise<Evaluation | undefined>) | undefined;
   /** Keeps an event before the run goes on: the metrics. */
   readonly record: (event: UpdateEvent | EvaluationEvent) => Promise<void>;
-  /** Makes the state last. @returns where it lies */
+  /** Makes the state last. @returns where it lies @throws TacoError `disk`: tried again when the next one is due */
   readonly save: (progress: RunProgress) => Promise<string>;
   /** When aborted, the step under way is finished, a checkpoint is written, and the loop completes. */
   readonly signal: AbortSignal;
@@ -83,10 +97,11 @@ export interface LoopOptions {
 /**
  * The run: micro-batches are gathered into updates, one after another, each followed by what is due at its step
  * (evaluation, then checkpoint). Nothing of the next update begins before that is done. Ends with a checkpoint
- * of the last state, also when interrupted or when the data fails.
+ * of the last state, also when interrupted or when the data fails. A checkpoint on the way that the disk does not take
+ * is reported and does not end the run.
  *
- * @throws (error notification) TacoError `diverged` after `MAX_SKIPPED_IN_A_ROW` updates without a finite loss;
- *   whatever `batches`, `record` and `save` fail with
+ * @throws (error notification) TacoError `diverged` after `MAX_SKIPPED_IN_A_ROW` updates without a finite loss, `disk`
+ *   when the last state could not be saved; whatever `batches`, `record` and `save` fail with
  */
 export function trainingLoop(options: LoopOptions): Observable<LoopEvent> {
   return defer(() => new Loop(options).events());
@@ -139,7 +154,7 @@ class Loop {
   }
 
   async *#update(microBatches: readonly Batch[]): AsyncGenerator<LoopEvent> {
-    const { config, record, save, session, signal } = this.#options;
+    const { config, record, session, signal } = this.#options;
     // The step blocks the thread: signals and batches from the worker arrive in the turns between steps.
     await nextTurn();
     if (signal.aborted) return;
@@ -171,19 +186,15 @@ class Loop {
     yield event;
     this.#stopIfDiverged();
     yield* this.#evaluateIfDue();
-    if (config.saveSteps > 0 && this.#progress.step % config.saveSteps === 0) yield await this.#save(save);
+    if (config.saveSteps > 0 && this.#progress.step % config.saveSteps === 0) yield await this.#trySave();
     this.#idleSince = this.#now();
   }
 
   #stopIfDiverged(): void {
     const { step, numSkippedInARow } = this.#progress;
     if (numSkippedInARow < MAX_SKIPPED_IN_A_ROW) return;
-    const kept =
-      this.#saved.step === 0
-        ? 'no checkpoint was written yet'
-        : `the last checkpoint is of step ${this.#saved.step}`;
     throw new TacoError(
-      `the loss was not finite in ${numSkippedInARow} updates in a row (steps ${step - numSkippedInARow + 1} to ${step}), the run is stopped; ${kept}; go on with a lower --lr, a longer --warmup-steps or a higher --tau`,
+      `the loss was not finite in ${numSkippedInARow} updates in a row (steps ${step - numSkippedInARow + 1} to ${step}), the run is stopped; ${this.#lastSaved()}; go on with --override and a lower --lr or a longer --warmup-steps, or begin anew with a higher --tau`,
       { code: 'diverged', stage: 'train' },
     );
   }
@@ -205,17 +216,50 @@ class Loop {
     yield event;
   }
 
+  #lastSaved(): string {
+    return this.#saved.step === 0
+      ? 'no checkpoint was written yet'
+      : `the last checkpoint is of step ${this.#saved.step}`;
+  }
+
   async *#finish(): AsyncGenerator<CheckpointEvent> {
-    if (this.#progress !== this.#saved) yield await this.#save(this.#options.save);
+    if (this.#progress !== this.#saved) yield await this.#saveLast();
     if (this.#dataFailure !== undefined) throw this.#dataFailure.error;
   }
 
-  async #save(save: LoopOptions['save']): Promise<CheckpointEvent> {
-    const progress = this.#progress;
-    const path = await save(progress);
-    this.#saved = progress;
-    return { kind: 'checkpoint', progress, path };
+  /** The next checkpoint makes up for one that failed. */
+  async #trySave(): Promise<CheckpointEvent | CheckpointFailedEvent> {
+    try {
+      return await this.#save();
+    } catch (error) {
+      if (!isDiskError(error)) throw error;
+      return { kind: 'checkpoint-failed', progress: this.#progress, error };
+    }
   }
+
+  async #saveLast(): Promise<CheckpointEvent> {
+    try {
+      return await this.#save();
+    } catch (error) {
+      if (!isDiskError(error)) throw error;
+      throw new TacoError(
+        `${error.message}; step ${this.#progress.step} is not saved, ${this.#lastSaved()}; make room and run the same command again, it goes on from there`,
+        { code: 'disk', stage: 'train', cause: error },
+      );
+    }
+  }
+
+  async #save(): Promise<CheckpointEvent> {
+    const progress = this.#progress;
+    const startedAt = this.#now();
+    const path = await this.#options.save(progress);
+    this.#saved = progress;
+    return { kind: 'checkpoint', progress, path, durationMs: this.#now() - startedAt };
+  }
+}
+
+function isDiskError(error: unknown): error is TacoError {
+  return error instanceof TacoError && error.code === 'disk';
 }
 
 /** Emits once when the signal is aborted, also when it was before. */

@@ -1,4 +1,3 @@
-import { readFileSync } from 'node:fs';
 import {
   type Mixture,
   openMixture,
@@ -12,6 +11,7 @@ import { type BertConfig, modelPreset, readBertConfig } from '../model/config.ts
 import { trainingStepFlops } from '../model/flops.ts';
 import { parameterSpecs } from '../model/parameters.ts';
 import type { RunIdentity } from './checkpoint-state.ts';
+import { codeVersions } from './code-version.ts';
 import type { SessionOptions } from './session-types.ts';
 import { settingsHash, type TrainConfig, toRecipeFile } from './settings.ts';
 
@@ -175,13 +175,8 @@ export function identityOf({ config, mixture, tokenizer, model }: RunPlan): RunI
         weight,
       })),
     },
-    versions: { 'taco-pretraining': packageVersion(), node: process.versions.node },
+    versions: codeVersions(),
   };
-}
-
-function packageVersion(): string {
-  const text = readFileSync(new URL('../../package.json', import.meta.url), 'utf8');
-  return (JSON.parse(text) as { readonly version: string }).version;
 }
 
 function badConfig(message: string): TacoError {

@@ -2,7 +2,13 @@ import { existsSync } from 'node:fs';
 import { readdir, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { messageOf, systemCodeOf, TacoError, writeFileAtomic } from '../../pipeline/index.ts';
-import { checkpointName, stepOfName, temporaryPrefix, verifyCheckpoint } from './checkpoint.ts';
+import {
+  checkpointName,
+  restoreReplaced,
+  stepOfName,
+  temporaryPrefix,
+  verifyCheckpoint,
+} from './checkpoint.ts';
 import type { CheckpointState } from './checkpoint-state.ts';
 
 /** What lies in a run's folder. */
@@ -12,6 +18,8 @@ export const runFiles = {
   /** All settings; `--config` reads it. */
   recipe: 'recipe.json',
   metrics: 'metrics.jsonl',
+  /** TensorBoard takes any name with `tfevents`. One file a run, so that it can be cut where a checkpoint was. */
+  tensorboard: join('tensorboard', 'events.out.tfevents.run'),
   plot: 'loss.svg',
 } as const;
 
@@ -65,10 +73,14 @@ export async function findCheckpoint(runFolder: string): Promise<CheckpointSearc
   return { checkpoint: undefined, damaged };
 }
 
-/** Puts checkpoints newer than the given step out of the way: they are damaged, or of steps made again. */
+/**
+ * Puts checkpoints newer than the given step out of the way: they are damaged, or of steps made again. `latest` points to
+ * none of them.
+ */
 export async function setAsideNewer(runFolder: string, step: number): Promise<void> {
-  for (const newer of await listCheckpoints(runFolder)) {
-    if (newer <= step) continue;
+  const newest = (await listCheckpoints(runFolder)).filter((other) => other > step);
+  if (newest.length > 0) await pointLatest(runFolder, step);
+  for (const newer of newest) {
     const path = join(runFolder, checkpointName(newer));
     await rm(path + damagedSuffix, { recursive: true, force: true });
     await rename(path, path + damagedSuffix);
@@ -95,8 +107,9 @@ export async function rotate(runFolder: string, keep: number): Promise<void> {
   }
 }
 
-/** Removes what an interrupted write or rotation left. */
+/** Tidies up after an interrupted write or rotation. */
 export async function removeLeftovers(runFolder: string): Promise<void> {
+  await restoreReplaced(runFolder);
   for (const name of await namesIn(runFolder)) {
     if (name.startsWith(temporaryPrefix)) await rm(join(runFolder, name), { recursive: true, force: true });
   }

@@ -25,11 +25,13 @@ import { initialProgress, type RunProgress, type RunRecord } from './checkpoint-
 import { evaluate } from './evaluate.ts';
 import { type EvaluationEvent, type LoopEvent, trainingLoop, type UpdateEvent } from './loop.ts';
 import { requireMemory } from './memory.ts';
-import { type MetricsLine, MetricsWriter, readMetrics } from './metrics.ts';
+import { readInitialWeights, requireFit } from './initial-weights.ts';
+import { type MetricsLine, readMetrics } from './metrics.ts';
+import { MetricsLog } from './metrics-log.ts';
 import { type RunPlan, identityOf, pinnedData, samplingOf, sessionOptionsOf } from './plan.ts';
 import { chooseStart, type StartingPoint } from './resume.ts';
 import { moveRunAside, pointLatest, removeLeftovers, rotate, runFiles, setAsideNewer } from './run-folder.ts';
-import { TrainingSession } from './session.ts';
+import { type NamedArray, TrainingSession } from './session.ts';
 import { toRecipeFile } from './settings.ts';
 
 /** Evaluations of all runs on a dataset see the same masks and pairs, so that runs compare. */
@@ -59,6 +61,8 @@ export type RunEvent = StartedEvent | NoteEvent | LoopEvent;
 export interface TrainOptions {
   /** True: only from a checkpoint; false: anew, an old run is moved aside; undefined: from one where there is. */
   readonly resume: boolean | undefined;
+  /** Whether a run that goes on may do so with another learning rate, batch, or number of steps. False by default. */
+  readonly override?: boolean | undefined;
   /** Aborted: finish the update, write a checkpoint, return. */
   readonly signal: AbortSignal;
   readonly report: (event: RunEvent) => void;
@@ -86,8 +90,10 @@ export async function train(plan: RunPlan, options: TrainOptions): Promise<Train
   };
   let lock = await lockRun(config.out);
   try {
-    const start = await chooseStart(config.out, options.resume, record);
+    await removeLeftovers(config.out);
+    const start = await chooseStart(config.out, options, record);
     for (const text of [...plan.notes, ...start.notes]) options.report({ kind: 'note', text });
+    const initial = start.checkpoint === undefined ? await initialWeights(plan) : undefined;
     if (start.moveAside) {
       await lock.release();
       const aside = await moveRunAside(config.out);
@@ -105,10 +111,19 @@ export async function train(plan: RunPlan, options: TrainOptions): Promise<Train
       progress,
       resumedFrom: start.checkpoint?.path,
     });
-    return await new Run(plan, record, start, options).execute();
+    return await new Run(plan, record, { ...start, initial }, options).execute();
   } finally {
     await lock.release();
   }
+}
+
+/** Weights to begin with; undefined when they are drawn. @throws TacoError when they are not of this model */
+async function initialWeights(plan: RunPlan): Promise<Map<string, NamedArray> | undefined> {
+  const { initFrom } = plan.config;
+  if (initFrom === undefined) return undefined;
+  const weights = await readInitialWeights(initFrom);
+  await requireFit(initFrom, weights, plan);
+  return weights;
 }
 
 /** All updates are made and, where that is asked for, the last evaluation too. */
@@ -134,14 +149,17 @@ async function lockRun(folder: string): Promise<FolderLock> {
   }
 }
 
+/** Where a run begins, and with what when that is its first step. */
+type Beginning = StartingPoint & { readonly initial: Map<string, NamedArray> | undefined };
+
 class Run {
   readonly #plan: RunPlan;
   readonly #record: RunRecord;
-  readonly #start: StartingPoint;
+  readonly #start: Beginning;
   readonly #options: TrainOptions;
   readonly #path: (name: string) => string;
 
-  constructor(plan: RunPlan, record: RunRecord, start: StartingPoint, options: TrainOptions) {
+  constructor(plan: RunPlan, record: RunRecord, start: Beginning, options: TrainOptions) {
     this.#plan = plan;
     this.#record = record;
     this.#start = start;
@@ -151,17 +169,26 @@ class Run {
 
   async execute(): Promise<TrainOutcome> {
     const { config } = this.#plan;
-    const checkpoint = this.#start.checkpoint;
-    await removeLeftovers(config.out);
+    const { checkpoint, initial } = this.#start;
     if (checkpoint !== undefined) await setAsideNewer(config.out, checkpoint.state.progress.step);
     const recipe = JSON.stringify(toRecipeFile(config), null, 2);
     await writeFileAtomic(this.#path(runFiles.recipe), `${recipe}\n`);
 
     const session = new TrainingSession(sessionOptionsOf(this.#plan, this.#record.precision));
-    const metrics = await this.#openMetrics(checkpoint?.state.metricsBytes ?? 0);
+    const metrics = await MetricsLog.open({
+      runFolder: config.out,
+      from: checkpoint?.state ?? { metricsBytes: 0, tensorboardBytes: 0 },
+      note: (text) => {
+        this.#options.report({ kind: 'note', text });
+      },
+    });
     try {
       if (checkpoint !== undefined) {
         session.importState(await readCheckpointTensors(checkpoint.path), { optimizer: 'restore' });
+      } else if (initial !== undefined) {
+        session.importState(initial, { optimizer: 'reset' });
+        // They would take room for as long as the run goes on.
+        initial.clear();
       }
       return await this.#loop(session, metrics, checkpoint?.state.progress ?? initialProgress);
     } finally {
@@ -170,17 +197,7 @@ class Run {
     }
   }
 
-  async #openMetrics(keepBytes: number): Promise<MetricsWriter> {
-    const path = this.#path(runFiles.metrics);
-    const { writer, missingBytes } = await MetricsWriter.open(path, keepBytes);
-    if (missingBytes > 0) {
-      const text = `${path} lacks ${missingBytes} bytes of what was written before the checkpoint; it goes on without them`;
-      this.#options.report({ kind: 'note', text });
-    }
-    return writer;
-  }
-
-  async #loop(session: TrainingSession, metrics: MetricsWriter, start: RunProgress): Promise<TrainOutcome> {
+  async #loop(session: TrainingSession, metrics: MetricsLog, start: RunProgress): Promise<TrainOutcome> {
     const { config } = this.#plan;
     const { report, signal } = this.#options;
     let progress = start;
@@ -238,11 +255,10 @@ class Run {
       });
   }
 
-  async #save(session: TrainingSession, metrics: MetricsWriter, progress: RunProgress): Promise<string> {
+  async #save(session: TrainingSession, metrics: MetricsLog, progress: RunProgress): Promise<string> {
     const { config, model, tokenizer } = this.#plan;
-    const metricsBytes = await metrics.position();
     const path = await writeCheckpoint(config.out, {
-      state: { version: 2, progress, metricsBytes, run: this.#record },
+      state: { version: 2, progress, ...(await metrics.positions()), run: this.#record },
       tensors: session.exportState(),
       files: new Map([
         ['config.json', `${JSON.stringify(toHuggingFaceConfig(model), null, 2)}\n`],

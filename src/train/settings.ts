@@ -39,6 +39,8 @@ export const settingsSchema = z
     model: oneOf(MODEL_NAMES),
     /** A bert_config.json in Google's format. */
     bertConfig: path.optional(),
+    /** What the first weights are taken from, instead of drawing them: see `readInitialWeights`. */
+    initFrom: path.optional(),
     /** Rows per micro-batch. */
     batchSize: whole(1),
     /** Micro-batches per update. */
@@ -110,10 +112,11 @@ export function toRecipeFile(config: TrainConfig): Readonly<Record<string, Setti
 }
 
 /**
- * How a run goes on: may differ when it is continued, and the user is told. The place in the data counts rows and
- * the schedule counts updates, so that neither minds another batch; the weights of datasets are compared apart.
+ * Settings that change how a run learns and may do so on the way, when the user says so with `--override`. The place in
+ * the data counts rows and the schedule counts updates, so that neither minds another batch. The weights of datasets and
+ * the precision are of the same kind; they are compared apart.
  */
-export const remarkableSettings = [
+export const overridableSettings = [
   'batchSize',
   'gradAccum',
   'maxSteps',
@@ -124,11 +127,10 @@ export const remarkableSettings = [
 ] as const satisfies readonly SettingName[];
 
 /**
- * Settings that may differ when a run is continued: besides the remarkable ones, where things lie, how often
- * something is written, and what computes. All others decide what is learnt from which data.
+ * Settings that may differ when a run is continued: where things lie, how often something is written, and what computes.
+ * All others, but for the overridable ones, decide what is learnt from which data.
  */
-export const changeableSettings: ReadonlySet<SettingName> = new Set<SettingName>([
-  ...remarkableSettings,
+export const freeSettings = [
   'data', // compared by the datasets' fingerprints and weights
   'out',
   'model', // compared by the model's own configuration
@@ -138,9 +140,9 @@ export const changeableSettings: ReadonlySet<SettingName> = new Set<SettingName>
   'evalSteps',
   'evalRows',
   'backend',
-  'precision',
+  'precision', // compared with the one that is computed in
   'xla',
-]);
+] as const satisfies readonly SettingName[];
 
 /** Names what a run learns: sha256 of the settings that decide it, in a fixed order. Paths are left out. */
 export function settingsHash(config: TrainConfig): string {

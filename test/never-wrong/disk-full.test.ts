@@ -1,12 +1,11 @@
-import { execFileSync, spawnSync } from 'node:child_process';
-import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import { mkdtemp, readdir, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { PrepareConfig } from '../../pipeline/config.ts';
 import { runCli } from '../support/commands.ts';
 import { filesBelow, hashesBelow } from '../support/folders.ts';
+import { canMount, mountDisk, mountNote } from '../support/mounted-disk.ts';
 import { failureOf, mixedConfig, prepareToEnd, writeInputs } from '../support/preparations.ts';
 
 let home = '';
@@ -66,41 +65,9 @@ describe('a disk that takes no more of a file', () => {
   );
 });
 
-/** A disk of its own for each test needs a file system that may be mounted. */
-const canMount = ((): boolean => {
-  if (process.platform !== 'linux') return false;
-  const folder = mkdtempSync(join(tmpdir(), 'taco-mount-'));
-  const { status } = spawnSync('mount', ['-t', 'tmpfs', '-o', 'size=4k', 'tmpfs', folder], {
-    stdio: 'ignore',
-  });
-  if (status === 0) execFileSync('umount', [folder]);
-  rmSync(folder, { recursive: true });
-  return status === 0;
-})();
-const note = canMount
-  ? ''
-  : ' (skipped: mounting a tmpfs takes root; the limit of file sizes above is tested)';
-if (note !== '') console.warn(`a full disk:${note}`);
-
-describe.skipIf(!canMount)(`a disk that is full${note}`, () => {
-  function mount(name: string, kilobytes: number): { folder: string; resize: (kilobytes: number) => void } {
-    const folder = join(home, name);
-    mkdirSync(folder);
-    const options = (size: number): string => `size=${size}k`;
-    execFileSync('mount', ['-t', 'tmpfs', '-o', options(kilobytes), 'tmpfs', folder]);
-    onTestFinished(() => {
-      execFileSync('umount', [folder]);
-    });
-    return {
-      folder,
-      resize: (size) => {
-        execFileSync('mount', ['-o', `remount,${options(size)}`, folder]);
-      },
-    };
-  }
-
+describe.skipIf(!canMount)(`a disk that is full${mountNote}`, () => {
   it('wherever the space ends, ends preparation in one line, and with more room it goes on to identical bytes', async () => {
-    const disk = mount('disk', 4);
+    const disk = mountDisk(join(home, 'disk'), 4);
     const places = new Set<string>();
     for (let kilobytes = 4; kilobytes <= 160; kilobytes += kilobytes < 48 ? 4 : 16) {
       const config = configInto(join(disk.folder, `out-${kilobytes}`));
@@ -124,7 +91,7 @@ describe.skipIf(!canMount)(`a disk that is full${note}`, () => {
   });
 
   it('again and again, with a little more room each time, ends with identical bytes', async () => {
-    const disk = mount('growing', 8);
+    const disk = mountDisk(join(home, 'growing'), 8);
     const config = configInto(join(disk.folder, 'out'));
     let failures = 0;
     for (let kilobytes = 8; ; kilobytes += 24) {

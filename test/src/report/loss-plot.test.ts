@@ -87,7 +87,7 @@ describe('lossPlot', () => {
   });
 
   it('does not grow with the run', () => {
-    const long = Array.from({ length: 20_000 }, (_, index) => update(index + 1, 10, 4));
+    const long = Array.from({ length: 250_000 }, (_, index) => update(index + 1, 10, 4));
     expect(lossPlot(long, options).length).toBeLessThan(60_000);
   });
 });

@@ -4,6 +4,7 @@ import {
   mkdirSync,
   readdirSync,
   readFileSync,
+  renameSync,
   rmSync,
   writeFileSync,
 } from 'node:fs';
@@ -17,7 +18,6 @@ import {
   verifyCheckpoint,
   writeCheckpoint,
 } from '../../../src/train/checkpoint.ts';
-import { initialProgress } from '../../../src/train/checkpoint-state.ts';
 import {
   findCheckpoint,
   holdsRun,
@@ -28,44 +28,8 @@ import {
   rotate,
   setAsideNewer,
 } from '../../../src/train/run-folder.ts';
-import { cursorOf } from '../../support/cursors.ts';
+import { contentAt } from '../../support/checkpoints.ts';
 import { temporaryFolder } from '../../support/folders.ts';
-
-function contentAt(step: number): CheckpointContent {
-  const values = (size: number, first: number) =>
-    Float32Array.from({ length: size }, (_, index) => first + step + index);
-  return {
-    state: {
-      version: 2,
-      progress: {
-        ...initialProgress,
-        step,
-        cursor: cursorOf(step * 4),
-      },
-      metricsBytes: step * 10,
-      run: {
-        settings: { mode: 'mlm', lr: 0.1, 'exclude-special': false },
-        settingsHash: 'h',
-        model: { hiddenSize: 2 },
-        data: {
-          maxSeqLen: 4,
-          vocabSize: 5,
-          tokenizerSha256: 't',
-          datasets: [{ reference: 'data', fingerprint: 'f', weight: 1 }],
-        },
-        backend: 'wasm',
-        precision: 'f32',
-        versions: { node: '20' },
-      },
-    },
-    tensors: new Map([
-      ['bert.weight', { shape: [2, 2], values: values(4, 0.5) }],
-      ['optimizer.exp_avg.bert.weight', { shape: [2, 2], values: values(4, 7) }],
-      ['optimizer.step', { shape: [], values: values(1, 0) }],
-    ]),
-    files: new Map([['config.json', '{}\n']]),
-  };
-}
 
 describe('writeCheckpoint', () => {
   it('gives state and tensors back', async () => {
@@ -159,13 +123,28 @@ describe('findCheckpoint', () => {
     expect(checkpoint?.state.progress.step).toBe(1);
     expect(damaged).toHaveLength(2);
     expect(damaged[0]).toContain('checkpoint-3 is damaged: state.json');
+    await pointLatest(folder, 3);
     await setAsideNewer(folder, 1);
     expect(await listCheckpoints(folder)).toEqual([1]);
     expect(readdirSync(folder).sort()).toEqual([
       'checkpoint-1',
       'checkpoint-2.damaged',
       'checkpoint-3.damaged',
+      'latest',
     ]);
+    expect(readFileSync(join(folder, 'latest'), 'utf8')).toBe('checkpoint-1\n');
+  });
+
+  it('reads on what earlier programs wrote, without TensorBoard and precision', async () => {
+    const folder = await temporaryFolder();
+    const content = contentAt(1);
+    const json = JSON.stringify(content.state);
+    const older = json.replace('"tensorboardBytes":20,', '').replace('"precision":"f32",', '');
+    expect(older).not.toMatch(/tensorboardBytes|precision/);
+    const state = JSON.parse(older) as CheckpointContent['state'];
+    await writeCheckpoint(folder, { ...content, state });
+    const { checkpoint } = await findCheckpoint(folder);
+    expect(checkpoint?.state).toEqual({ ...content.state, tensorboardBytes: 0 });
   });
 
   it.each([
@@ -227,6 +206,23 @@ describe('the folder of a run', () => {
     mkdirSync(join(folder, '.tmp-checkpoint-5'));
     await writeCheckpoint(folder, contentAt(1));
     await removeLeftovers(folder);
+    expect(readdirSync(folder)).toEqual(['checkpoint-1']);
+  });
+
+  it('gets a checkpoint back that made way for one of its step which never came', async () => {
+    const folder = await temporaryFolder();
+    const content = contentAt(1);
+    const path = await writeCheckpoint(folder, content);
+    renameSync(path, join(folder, '.tmp-checkpoint-1-replaced'));
+    mkdirSync(join(folder, '.tmp-checkpoint-1'));
+    await removeLeftovers(folder);
+    expect(readdirSync(folder)).toEqual(['checkpoint-1']);
+    expect(await verifyCheckpoint(path)).toEqual(content.state);
+
+    await writeCheckpoint(folder, contentAt(2));
+    renameSync(join(folder, 'checkpoint-2'), join(folder, '.tmp-checkpoint-1-replaced'));
+    await removeLeftovers(folder);
+    expect(await verifyCheckpoint(path)).toEqual(content.state);
     expect(readdirSync(folder)).toEqual(['checkpoint-1']);
   });
 

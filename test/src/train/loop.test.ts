@@ -294,6 +294,41 @@ describe('trainingLoop', () => {
     expect(scene.saved).toEqual([]);
   });
 
+  it('trains on when the disk takes no checkpoint, says so, and saves at the next occasion', async () => {
+    const scene = sceneOf({ config: { saveSteps: 2 } });
+    const error = new TacoError('no space', { code: 'disk', stage: 'checkpoint' });
+    const save = (progress: RunProgress) =>
+      progress.step === 2 ? Promise.reject(error) : scene.options.save(progress);
+    const events = await collect(trainingLoop({ ...scene.options, save }));
+    expect(scene.consumed).toHaveLength(6);
+    expect(events.flatMap((event) => (event.kind === 'checkpoint-failed' ? [event] : []))).toEqual([
+      { kind: 'checkpoint-failed', progress: expect.objectContaining({ step: 2 }) as unknown, error },
+    ]);
+    expect(scene.saved.map(({ step }) => step)).toEqual([4, 6]);
+  });
+
+  it('ends with an error when the last state cannot be saved, and says which one was', async () => {
+    const scene = sceneOf({ config: { saveSteps: 2 } });
+    const error = new TacoError('no space', { code: 'disk', stage: 'checkpoint' });
+    const save = (progress: RunProgress) =>
+      progress.step > 2 ? Promise.reject(error) : scene.options.save(progress);
+    await expect(collect(trainingLoop({ ...scene.options, save }))).rejects.toMatchObject({
+      code: 'disk',
+      message:
+        'no space; step 6 is not saved, the last checkpoint is of step 2; make room and run the same command again, it goes on from there',
+    });
+    expect(scene.consumed).toHaveLength(6);
+  });
+
+  it('does not take a defect for a full disk', async () => {
+    const scene = sceneOf({ config: { saveSteps: 2 } });
+    const failure = new Error('defect');
+    await expect(
+      collect(trainingLoop({ ...scene.options, save: () => Promise.reject(failure) })),
+    ).rejects.toBe(failure);
+    expect(scene.consumed).toHaveLength(2);
+  });
+
   it('does not train on when metrics cannot be written', async () => {
     const scene = sceneOf();
     const failure = new Error('disk full');

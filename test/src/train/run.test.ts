@@ -1,45 +1,12 @@
-import { appendFileSync, existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { appendFileSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { resolveConfig } from '../../../src/train/config.ts';
 import { planRun } from '../../../src/train/plan.ts';
-import { type RunEvent, type TrainOutcome, train } from '../../../src/train/run.ts';
 import { temporaryFolder } from '../../support/folders.ts';
-import { smallRun, type TrainingFiles, writeTrainingFiles } from '../../support/training.ts';
+import { files, run } from '../../support/in-process-runs.ts';
+import { smallRun, writeTrainingFiles } from '../../support/training.ts';
 import { readRun } from '../../support/training-runs.ts';
-
-interface RunOptions {
-  readonly resume?: boolean;
-  /** Interrupts after this update. */
-  readonly stopAfter?: number;
-}
-
-interface Ran {
-  readonly outcome: TrainOutcome;
-  readonly events: readonly RunEvent[];
-  readonly notes: readonly string[];
-}
-
-async function run(flags: Readonly<Record<string, unknown>>, options: RunOptions = {}): Promise<Ran> {
-  const plan = await planRun(resolveConfig({ flags }));
-  const abort = new AbortController();
-  const events: RunEvent[] = [];
-  const outcome = await train(plan, {
-    resume: options.resume,
-    signal: abort.signal,
-    report: (event) => {
-      events.push(event);
-      if (event.kind === 'update' && event.progress.step === options.stopAfter) abort.abort();
-    },
-  });
-  const notes = events.flatMap((event) => (event.kind === 'note' ? [event.text] : []));
-  return { outcome, events, notes };
-}
-
-async function files(): Promise<{ readonly folder: string; readonly files: TrainingFiles }> {
-  const folder = await temporaryFolder();
-  return { folder, files: await writeTrainingFiles(folder) };
-}
 
 describe('a run on WebAssembly', () => {
   it('interrupted anywhere and continued ends with the same bits as one in one go', async () => {
@@ -100,6 +67,7 @@ describe('a run on WebAssembly', () => {
       'loss.svg',
       'metrics.jsonl',
       'recipe.json',
+      'tensorboard',
     ]);
     const checkpoint = join(flags.out, 'checkpoint-4');
     expect(JSON.parse(readFileSync(join(checkpoint, 'config.json'), 'utf8'))).toMatchObject({
@@ -125,117 +93,6 @@ describe('a run on WebAssembly', () => {
   });
 });
 
-describe('going on', () => {
-  it('says that a finished run is finished, and trains on with more steps', async () => {
-    const { folder, files: data } = await files();
-    const flags = { ...smallRun(data, join(folder, 'run')), 'max-steps': 4 };
-    await run(flags);
-    expect((await run(flags)).outcome).toMatchObject({ status: 'already-finished' });
-    const { outcome, notes } = await run({ ...flags, 'max-steps': 6, lr: 5e-4 });
-    expect(outcome).toMatchObject({ status: 'finished', progress: { step: 6 } });
-    expect(notes).toEqual([
-      '--max-steps was 4, from step 4 on it is 6',
-      '--lr was 0.001, from step 4 on it is 0.0005',
-    ]);
-  });
-
-  it('refuses settings that change what is learnt, and names both values', async () => {
-    const { folder, files: data } = await files();
-    const flags = { ...smallRun(data, join(folder, 'run')), 'max-steps': 3 };
-    await run(flags);
-    const before = await readRun(flags.out);
-    for (const [change, message] of [
-      [{ tau: 0.5 }, 'was trained with --tau 0.07, now it is 0.5'],
-      [{ seed: 1 }, 'was trained with --seed 42, now it is 1'],
-      [{ mode: 'mlm', 'neg-k': undefined }, 'was trained with --mode taco, now it is mlm'],
-    ] as const) {
-      const refused = run({ ...flags, ...change });
-      await expect(refused).rejects.toMatchObject({ code: 'mismatch' });
-      await expect(refused).rejects.toThrow(message);
-    }
-    expect(await readRun(flags.out)).toEqual(before);
-  });
-
-  it('goes on with the very next row when batches become smaller, and says so', async () => {
-    const { folder, files: data } = await files();
-    const flags = { ...smallRun(data, join(folder, 'run')), 'max-steps': 3 };
-    await run(flags);
-    const change = { 'batch-size': 2, 'grad-accum': 3, 'max-steps': 5 };
-    const { notes, outcome } = await run({ ...flags, ...change });
-    expect(notes).toEqual([
-      '--batch-size was 4, from step 3 on it is 2',
-      '--grad-accum was 2, from step 3 on it is 3',
-      '--max-steps was 3, from step 3 on it is 5',
-    ]);
-    expect(outcome.progress.cursor?.position).toBe(3 * 4 * 2 + 2 * 2 * 3);
-  });
-
-  it('refuses another dataset and another model', async () => {
-    const { folder, files: data } = await files();
-    const other = await writeTrainingFiles(join(folder, 'other'), { seed: 7 });
-    const flags = { ...smallRun(data, join(folder, 'run')), 'max-steps': 3 };
-    await run(flags);
-    await expect(run({ ...flags, data: other.data })).rejects.toThrow(
-      /was trained with the data \S+ \(\w{12}\), now it is \S+ \(\w{12}\);/,
-    );
-    await expect(run({ ...flags, 'bert-config': undefined, model: 'tiny' })).rejects.toThrow(
-      'was trained with a model of hiddenSize 32, now it is 128',
-    );
-  });
-
-  it('needs a checkpoint when told to resume', async () => {
-    const { folder, files: data } = await files();
-    const flags = smallRun(data, join(folder, 'run'));
-    await expect(run(flags, { resume: true })).rejects.toMatchObject({ code: 'not-found' });
-  });
-
-  it('moves the old run aside when told not to resume', async () => {
-    const { folder, files: data } = await files();
-    const flags = { ...smallRun(data, join(folder, 'run')), 'max-steps': 3 };
-    await run(flags);
-    const old = await readRun(flags.out);
-    const { notes, outcome } = await run({ ...flags, seed: 1 }, { resume: false });
-    expect(outcome.status).toBe('finished');
-    expect(notes).toEqual([`the run that was in ${flags.out} lies in ${flags.out}-1 now`]);
-    expect(await readRun(`${flags.out}-1`)).toEqual(old);
-    expect((await readRun(flags.out)).tensors).not.toEqual(old.tensors);
-  });
-
-  it('goes back one checkpoint when the newest is damaged, and makes the lost steps again', async () => {
-    const { folder, files: data } = await files();
-    const straight = smallRun(data, join(folder, 'straight'));
-    await run(straight);
-    const flags = smallRun(data, join(folder, 'damaged'));
-    await run(flags, { stopAfter: 8 });
-    appendFileSync(join(flags.out, 'checkpoint-8', 'optimizer.safetensors'), 'x');
-    const { notes, events } = await run(flags);
-    expect(notes).toHaveLength(1);
-    expect(notes[0]).toMatch(
-      /checkpoint-8 is damaged: optimizer\.safetensors has .* the checkpoint before is used$/,
-    );
-    expect(events.find((event) => event.kind === 'started')?.progress.step).toBe(4);
-    expect(existsSync(join(flags.out, 'checkpoint-8.damaged'))).toBe(true);
-    expect(await readRun(flags.out)).toEqual(await readRun(straight.out));
-  });
-
-  it('does not share a folder with a run that is going', async () => {
-    const { folder, files: data } = await files();
-    const flags = { ...smallRun(data, join(folder, 'run')), 'max-steps': 4 };
-    const first = run(flags);
-    await expect.poll(() => existsSync(join(flags.out, 'recipe.json'))).toBe(true);
-    await expect(run(flags)).rejects.toMatchObject({ code: 'locked' });
-    expect((await first).outcome.status).toBe('finished');
-  });
-
-  it('keeps as many checkpoints as it is told', async () => {
-    const { folder, files: data } = await files();
-    const flags = { ...smallRun(data, join(folder, 'run')), 'save-steps': 1, 'save-total-limit': 2 };
-    await run({ ...flags, 'max-steps': 5, 'eval-steps': 0 });
-    const checkpoints = readdirSync(flags.out).filter((name) => name.startsWith('checkpoint'));
-    expect(checkpoints.sort()).toEqual(['checkpoint-4', 'checkpoint-5']);
-  });
-});
-
 describe('several datasets', () => {
   it('interrupted, under other weights and continued, end with the same bits as when not interrupted', async () => {
     const { data, flags } = await mixedRun();
@@ -243,11 +100,15 @@ describe('several datasets', () => {
     const straight = { ...flags('straight'), 'max-steps': 12, data: weights(3, 1) };
     const stopped = { ...flags('stopped'), 'max-steps': 12, data: weights(3, 1) };
     for (const one of [straight, stopped]) await run(one, { stopAfter: 5 });
-    const changed = await run({ ...straight, data: weights(1, 3) });
+    await expect(run({ ...straight, data: weights(1, 3) })).rejects.toThrow(
+      `other settings: --data was 3:${data[0]} 1:${data[1]}, now it is 1:${data[0]} 3:${data[1]}; use the same, or --override`,
+    );
+    const changed = await run({ ...straight, data: weights(1, 3) }, { override: true });
     expect(changed.notes).toEqual([
       `--data was 3:${data[0]} 1:${data[1]}, from step 5 on it is 1:${data[0]} 3:${data[1]}`,
     ]);
-    expect((await run({ ...stopped, data: weights(1, 3) }, { stopAfter: 8 })).notes).toHaveLength(1);
+    const stop = { stopAfter: 8, override: true };
+    expect((await run({ ...stopped, data: weights(1, 3) }, stop)).notes).toHaveLength(1);
     expect((await run({ ...stopped, data: weights(2, 6) })).notes).toEqual([]);
     const result = await readRun(stopped.out);
     expect(result).toEqual(await readRun(straight.out));

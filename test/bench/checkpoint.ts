@@ -1,0 +1,78 @@
+/**
+ * How long a checkpoint keeps training waiting: `npm run bench:checkpoint -- --model small --backend tensorflow`.
+ * Weights and moments are read from the backend, hashed and written with fsync; then all metrics are read and drawn.
+ */
+import { mkdtemp, rm, stat, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { parseArgs } from 'node:util';
+import { openBackend } from '../../src/engine/index.ts';
+import { modelPreset } from '../../src/model/config.ts';
+import { lossPlot } from '../../src/report/loss-plot.ts';
+import { verifyCheckpoint, writeCheckpoint } from '../../src/train/checkpoint.ts';
+import { readMetrics } from '../../src/train/metrics.ts';
+import { TrainingSession } from '../../src/train/session.ts';
+import { hasTensorFlow } from '../support/backends.ts';
+import { contentAt } from '../support/checkpoints.ts';
+import { updateLine } from '../support/metrics-lines.ts';
+
+const { values } = parseArgs({
+  options: {
+    model: { type: 'string', default: 'small' },
+    backend: { type: 'string' },
+    /** Updates whose lines are in the metrics already. */
+    updates: { type: 'string', default: '250000' },
+    interval: { type: 'string', default: '2500' },
+  },
+});
+const backend = values.backend === 'wasm' || !hasTensorFlow ? 'wasm' : 'tensorflow';
+const interval = Number(values.interval);
+
+async function timed<T>(name: string, work: () => T | Promise<T>): Promise<{ result: T; ms: number }> {
+  const begun = performance.now();
+  const processor = process.cpuUsage();
+  const result = await work();
+  const ms = performance.now() - begun;
+  const { user, system } = process.cpuUsage(processor);
+  const processorSeconds = ((user + system) / 1e6).toFixed(2);
+  console.log(
+    `${name.padEnd(44)} ${(ms / 1000).toFixed(2).padStart(6)} s, ${processorSeconds} s of the processor`,
+  );
+  return { result, ms };
+}
+
+await openBackend(backend);
+const session = new TrainingSession({
+  model: modelPreset(values.model),
+  seed: 1,
+  objective: { mode: 'mlm' },
+  optimizer: { weightDecay: 0.01, beta1: 0.9, beta2: 0.999, epsilon: 1e-8, maxGradNorm: 1 },
+});
+const folder = await mkdtemp(join(tmpdir(), 'taco-checkpoint-'));
+try {
+  for (const step of [1, 2, 3]) {
+    console.log(`BERT-${values.model} on ${backend}, checkpoint ${step}`);
+    const read = await timed('  read from the backend', () => session.exportState());
+    const content = { ...contentAt(step), tensors: read.result };
+    const written = await timed('  hash, write, sync', () => writeCheckpoint(folder, content));
+    const sizes = ['model', 'optimizer'].map((name) => stat(join(written.result, `${name}.safetensors`)));
+    const bytes = (await Promise.all(sizes)).reduce((sum, { size }) => sum + size, 0);
+    const metrics = join(folder, 'metrics.jsonl');
+    const lines = Array.from({ length: Number(values.updates) }, (_, at) =>
+      JSON.stringify(updateLine(at + 1)),
+    );
+    await writeFile(metrics, `${lines.join('\n')}\n`);
+    const drawn = await timed(`  read and draw ${values.updates} lines of metrics`, async () =>
+      lossPlot(await readMetrics(metrics), { title: '', vocabSize: 30522, numNegatives: undefined }),
+    );
+    const stall = read.ms + written.ms + drawn.ms;
+    console.log(
+      `  ${Math.round(bytes / 1e6)} MB; ${(stall / 1000).toFixed(2)} s without training: less than 5 % at every ` +
+        `${interval} updates that take more than ${(stall / interval / 0.05).toFixed(0)} ms each`,
+    );
+    await timed('  (verify, when a run goes on)', () => verifyCheckpoint(written.result));
+  }
+} finally {
+  session.dispose();
+  await rm(folder, { recursive: true, force: true });
+}
