@@ -44,6 +44,8 @@ export type PackedDocuments = Pick<TokenChunk, 'ids' | 'ends' | 'hashes' | 'firs
  */
 export type Admission = (hashes: Uint32Array, index: number, numTokens: number) => boolean;
 
+export type MemoryForIds = (numIds: number) => Int32Array<ArrayBuffer>;
+
 export type PackPosition = Pick<PrepareCursor, 'document' | 'token'>;
 
 /**
@@ -59,17 +61,19 @@ export class Packer {
   /**
    * @param carry ids of the row that each split has begun, from an earlier packer's `carry`
    * @param admit asked once for each document that is begun
+   * @param memoryFor gives memory for the ids of a group, whatever is in it
    */
   constructor(
     options: PackOptions,
     carry: PrepareCursor['carry'] = { train: [], validation: [] },
     admit: Admission = () => true,
+    memoryFor: MemoryForIds = (numIds) => new Int32Array(numIds),
   ) {
     this.#options = options;
     this.#admit = admit;
     this.#splits = {
-      train: new SplitBuffer('train', options, carry.train),
-      validation: new SplitBuffer('validation', options, carry.validation),
+      train: new SplitBuffer('train', options, carry.train, memoryFor),
+      validation: new SplitBuffer('validation', options, carry.validation, memoryFor),
     };
   }
 
@@ -184,16 +188,23 @@ class SplitBuffer {
   readonly #maxSeqLen: number;
   readonly #capacity: number;
   readonly #pad: number;
+  readonly #memoryFor: MemoryForIds;
   #ids: Int32Array<ArrayBuffer>;
   #fill = 0;
   #padding = 0;
 
-  constructor(split: Split, options: PackOptions, carry: readonly number[]) {
+  constructor(
+    split: Split,
+    options: PackOptions,
+    carry: readonly number[],
+    memoryFor: MemoryForIds,
+  ) {
+    this.#memoryFor = memoryFor;
     this.#split = split;
     this.#maxSeqLen = options.maxSeqLen;
     this.#capacity = options.maxSeqLen * options.rowsPerGroup;
     this.#pad = options.specialTokenIds.pad;
-    this.#ids = new Int32Array(this.#capacity);
+    this.#ids = memoryFor(this.#capacity);
     this.#ids.set(carry);
     this.#fill = carry.length;
   }
@@ -240,7 +251,7 @@ class SplitBuffer {
     const rows = (this.#fill - begun.length) / this.#maxSeqLen;
     const ids = rows * this.#maxSeqLen;
     const group = { split: this.#split, ids: this.#ids.subarray(0, ids), rows, tokens: ids - this.#padding };
-    this.#ids = new Int32Array(this.#capacity);
+    this.#ids = this.#memoryFor(this.#capacity);
     this.#ids.set(begun);
     this.#fill = begun.length;
     this.#padding = 0;

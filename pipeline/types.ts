@@ -65,6 +65,8 @@ export interface DocumentChunk {
   readonly next: InputCursor;
   /** Bytes of its source's files that lie behind `next`, for progress. */
   readonly inputBytes: number;
+  /** Takes back the memory of the documents when nobody reads it any more: later ones may lie there. */
+  readonly reuse?: ((memory: ArrayBuffer) => void) | undefined;
 }
 
 /** State of the whole input: one cursor for each source, and what the mixing needs. */

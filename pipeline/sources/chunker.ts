@@ -1,3 +1,4 @@
+import { SpareMemory } from '../spare-memory.ts';
 import type { SourceCursor } from '../types.ts';
 import type { SourceChunk } from './source.ts';
 
@@ -6,6 +7,9 @@ export const MAX_CHUNK_BYTES = 512 * 1024;
 export const MAX_CHUNK_DOCUMENTS = 8192;
 /** A larger document is refused: surely not one (a missing line end, a binary file), and memory stays bounded. */
 export const MAX_DOCUMENT_BYTES = 64 * 1024 * 1024;
+
+/** Chunks whose memory comes back; more are rarely under way. */
+export const MAX_CHUNKS_UNDER_WAY = 16;
 
 /** Documents of a source in order, as many as happened to be decoded at once. */
 export interface DocumentBatch {
@@ -42,6 +46,7 @@ export async function* chunkDocuments(
 }
 
 class ChunkBuilder {
+  readonly #memory = new SpareMemory(MAX_CHUNKS_UNDER_WAY);
   #text = new Uint8Array(MAX_CHUNK_BYTES);
   #ends = new Uint32Array(MAX_CHUNK_DOCUMENTS);
   #numBytes = 0;
@@ -81,15 +86,20 @@ class ChunkBuilder {
 
   take(): SourceChunk {
     this.settle();
+    const text = new Uint8Array(this.#memory.takeBytes(this.#numBytes), 0, this.#numBytes);
+    text.set(this.#text.subarray(0, this.#numBytes));
     const chunk = {
       documents: {
         kind: 'text',
-        text: this.#text.slice(0, this.#numBytes),
+        text,
         ends: this.#ends.slice(0, this.#numDocuments),
       } as const,
       textBytes: this.#numBytes,
       next: this.#next!,
       inputBytes: this.#inputBytes,
+      reuse: (memory: ArrayBuffer): void => {
+        this.#memory.give(memory);
+      },
     };
     if (this.#text.length > MAX_CHUNK_BYTES) this.#text = new Uint8Array(MAX_CHUNK_BYTES);
     this.#numBytes = 0;

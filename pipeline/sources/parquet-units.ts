@@ -2,6 +2,7 @@ import type { FileMetaData, PageHeader } from 'hyparquet';
 import { parquetHeader } from 'hyparquet/src/column.js';
 import { getSchemaPath } from 'hyparquet/src/schema.js';
 import type { EncodedDocuments, EncodedPage } from '../types.ts';
+import type { SpareMemory } from '../spare-memory.ts';
 import { MAX_CHUNK_BYTES, MAX_CHUNK_DOCUMENTS } from './chunker.ts';
 import { damagedPage, numValuesOf } from './parquet-decode.ts';
 import type { ByteRange, ColumnChunk } from './parquet-plan.ts';
@@ -21,7 +22,16 @@ export interface PageUnit {
   readonly end: { readonly chunk: ColumnChunk; readonly row: number };
 }
 
-/** A page on its way into a unit. */
+export interface PageUnitOptions {
+  /** Rows of the first chunk that are not wanted; pages wholly inside are left out. */
+  readonly skipRows: number;
+  /** Of the file, for messages. */
+  readonly name: string;
+  /** For the bytes of units. */
+  readonly memory: SpareMemory;
+}
+
+/** A page on its way into a unit; its bytes are read before the next page is asked for. */
 interface FoundPage extends Omit<EncodedPage, 'start' | 'end'> {
   readonly bytes: Uint8Array;
 }
@@ -31,19 +41,18 @@ interface FoundPage extends Omit<EncodedPage, 'start' | 'end'> {
  * into the current unit unless that would exceed a bound. As every unit begins where the one before ended, reading
  * again from any unit's end finds the same borders.
  *
- * @param skipRows rows of the first chunk that are not wanted; pages wholly inside are left out
  * @throws TacoError `corrupt` naming file, row group and byte
  */
 export async function* pageUnits(
   metadata: FileMetaData,
   chunks: readonly ColumnChunk[],
   bytes: SequentialBytes,
-  { skipRows, name }: { readonly skipRows: number; readonly name: string },
+  { skipRows, name, memory }: PageUnitOptions,
 ): AsyncGenerator<PageUnit> {
   const [first] = chunks;
   if (first === undefined) return;
   const schemaPath = getSchemaPath(metadata.schema, first.metadata.path_in_schema);
-  const unit = new UnitBuilder(name, schemaPath);
+  const unit = new UnitBuilder(name, schemaPath, memory);
   for (const chunk of chunks) {
     const skipped = chunk === first ? skipRows : 0;
     unit.beginGroup();
@@ -123,18 +132,23 @@ interface PageFacts {
 class UnitBuilder {
   readonly #name: string;
   readonly #schemaPath: EncodedDocuments['schemaPath'];
-  #pages: FoundPage[] = [];
+  readonly #memory: SpareMemory;
+  #pages: EncodedPage[] = [];
+  #bytes = new Uint8Array(0);
+  #numBytes = 0;
   #numRows = 0;
   #textBytes = 0;
   #end: PageUnit['end'] | undefined;
   /** Of the current row group. */
   #dictionary: FoundPage | undefined;
+  #dictionaryBytes = new Uint8Array(0);
   #bytesPerDictionaryValue = 0;
   /** Whether the unit holds it already. */
   #hasDictionary = false;
 
-  constructor(name: string, schemaPath: EncodedDocuments['schemaPath']) {
+  constructor(name: string, schemaPath: EncodedDocuments['schemaPath'], memory: SpareMemory) {
     this.#name = name;
+    this.#memory = memory;
     // The other columns need not travel to a worker.
     this.#schemaPath = schemaPath.map((node) => ({ ...node, children: [] }));
   }
@@ -149,7 +163,15 @@ class UnitBuilder {
   }
 
   setDictionary(page: ScannedPage, header: PageHeader): void {
-    this.#dictionary = { ...page, skipValues: 0 };
+    if (this.#dictionaryBytes.length < page.bytes.length) {
+      this.#dictionaryBytes = new Uint8Array(page.bytes.length);
+    }
+    this.#dictionaryBytes.set(page.bytes);
+    this.#dictionary = {
+      ...page,
+      skipValues: 0,
+      bytes: this.#dictionaryBytes.subarray(0, page.bytes.length),
+    };
     const numValues = header.dictionary_page_header?.num_values ?? 0;
     this.#bytesPerDictionaryValue = plainTextBytes(header, numValues) / Math.max(1, numValues);
   }
@@ -171,32 +193,41 @@ class UnitBuilder {
 
   add(page: ScannedPage & FoundPage, { textBytes, numRows, end }: PageFacts): void {
     if (isDictionaryEncoded(page.header) && !this.#hasDictionary && this.#dictionary !== undefined) {
-      this.#pages.push(this.#dictionary);
+      this.#append(this.#dictionary);
       this.#hasDictionary = true;
     }
-    this.#pages.push(page);
+    this.#append(page);
     this.#textBytes += textBytes;
     this.#numRows += numRows;
     this.#end = end;
   }
 
+  #append({ group, fileOffset, firstRow, codec, skipValues, bytes }: FoundPage): void {
+    const start = this.#numBytes;
+    const end = start + bytes.length;
+    if (end > this.#bytes.length) {
+      const larger = new Uint8Array(this.#memory.takeBytes(end));
+      larger.set(this.#bytes.subarray(0, start));
+      if (this.#bytes.length > 0) this.#memory.give(this.#bytes.buffer);
+      this.#bytes = larger;
+    }
+    this.#bytes.set(bytes, start);
+    this.#numBytes = end;
+    this.#pages.push({ group, fileOffset, firstRow, codec, skipValues, start, end });
+  }
+
   take(): PageUnit {
-    const bytes = new Uint8Array(this.#pages.reduce((sum, page) => sum + page.bytes.length, 0));
-    let start = 0;
-    const pages = this.#pages.map(({ group, fileOffset, firstRow, codec, skipValues, bytes: part }) => {
-      bytes.set(part, start);
-      start += part.length;
-      return { group, fileOffset, firstRow, codec, skipValues, start: start - part.length, end: start };
-    });
     const documents = {
       kind: 'parquet',
       name: this.#name,
-      bytes,
-      pages,
+      bytes: this.#bytes.subarray(0, this.#numBytes),
+      pages: this.#pages,
       schemaPath: this.#schemaPath,
     } as const;
     const unit = { documents, textBytes: this.#textBytes, end: this.#end! };
     this.#pages = [];
+    this.#bytes = new Uint8Array(0);
+    this.#numBytes = 0;
     this.#numRows = 0;
     this.#textBytes = 0;
     this.#hasDictionary = false;

@@ -1,7 +1,9 @@
 import { type FileMetaData, parquetMetadataAsync } from 'hyparquet';
 import { messageOf, TacoError } from '../errors.ts';
+import { SpareMemory } from '../spare-memory.ts';
 import type { SourceCursor } from '../types.ts';
 import type { ByteFile } from './byte-file.ts';
+import { MAX_CHUNKS_UNDER_WAY } from './chunker.ts';
 import { type ColumnChunk, columnChunks, planRanges } from './parquet-plan.ts';
 import { pageUnits } from './parquet-units.ts';
 import { prefetch } from './prefetch.ts';
@@ -11,7 +13,7 @@ import type { SourceChunk } from './source.ts';
 /** One read of a file's end nearly always holds its whole footer. */
 const TAIL_BYTES = 512 * 1024;
 /** Ranges in flight or waiting: a few round trips ahead, within some 30 MB. */
-const READ_AHEAD = 3;
+export const READ_AHEAD = 3;
 
 /** A Parquet file whose footer has been read. */
 export interface ParquetFile {
@@ -71,6 +73,8 @@ function withTail(file: ByteFile): ByteFile {
   return {
     name: file.name,
     sizeBytes: file.sizeBytes,
+    maxRangeBytes: file.maxRangeBytes,
+    reuse: (memory) => file.reuse?.(memory),
     close: () => file.close(),
     async read(start, end) {
       if (end <= tailStart || (start < tailStart && tail === undefined)) return file.read(start, end);
@@ -90,6 +94,7 @@ export async function* readParquetFiles(
   from: SourceCursor,
 ): AsyncGenerator<SourceChunk> {
   const { sizesBytes } = options;
+  const memory = new SpareMemory(MAX_CHUNKS_UNDER_WAY);
   let ahead = from.file < sizesBytes.length ? openAhead(options, from.file) : undefined;
   let bytesBefore = sizesBytes.slice(0, from.file).reduce((sum, size) => sum + size, 0);
   try {
@@ -101,7 +106,7 @@ export async function* readParquetFiles(
         if (index + 1 < sizesBytes.length) ahead ??= openAhead(options, index + 1);
       };
       try {
-        yield* readFile(parquet, cursor, bytesBefore, openNext);
+        yield* readFile(parquet, cursor, { bytesBefore, openNext, memory });
       } finally {
         await parquet.file.close();
       }
@@ -119,15 +124,22 @@ function openAhead(options: ParquetReadOptions, index: number): Promise<ParquetF
   return opening;
 }
 
+interface ReadFileOptions {
+  readonly bytesBefore: number;
+  /** Called when the last ranges are being read. */
+  readonly openNext: () => void;
+  /** For the pages of chunks. */
+  readonly memory: SpareMemory;
+}
+
 async function* readFile(
   parquet: ParquetFile,
   from: SourceCursor,
-  bytesBefore: number,
-  openNext: () => void,
+  { bytesBefore, openNext, memory }: ReadFileOptions,
 ): AsyncGenerator<SourceChunk> {
   const { file, metadata } = parquet;
   const chunks = parquet.chunks.slice(from.group);
-  const ranges = planRanges(chunks);
+  const ranges = planRanges(chunks, { maxRangeBytes: file.maxRangeBytes });
   const segments = prefetch(
     (function* () {
       for (const [index, range] of ranges.entries()) {
@@ -141,17 +153,21 @@ async function* readFile(
   );
   try {
     const skipRows = from.row;
-    const bytes = new SequentialBytes(segments);
-    for await (const unit of pageUnits(metadata, chunks, bytes, { skipRows, name: file.name })) {
+    const bytes = new SequentialBytes(segments, (memory) => file.reuse?.(memory));
+    for await (const unit of pageUnits(metadata, chunks, bytes, { skipRows, name: file.name, memory })) {
       const { chunk, row } = unit.end;
       const numRows = chunk.firstRow + row;
       yield {
         documents: unit.documents,
         textBytes: unit.textBytes,
+        reuse: (used) => {
+          memory.give(used);
+        },
         next: cursorAt(parquet, from.file, chunk, row),
         inputBytes: bytesBefore + Math.floor((file.sizeBytes * numRows) / parquet.numRows),
       };
     }
+    bytes.end();
   } finally {
     await segments.return(undefined);
   }

@@ -1,3 +1,4 @@
+import { largeEnough } from '../spare-memory.ts';
 import type { SpecialTokenIds, TokenChunk } from '../types.ts';
 import { AddedTokenMatcher, isPlain } from './added-tokens.ts';
 import { CharacterTable } from './character-table.ts';
@@ -66,11 +67,6 @@ const ASCII_END = 0x80;
 const MAX_LOAD_BYTES = 4 * 1024 * 1024;
 
 type EncodedIds = Pick<TokenizedDocuments, 'ids' | 'ends'>;
-
-/** Chunks are of about the same size: with some room at its end the memory of one suits the next. */
-function roomFor(numBytes: number): number {
-  return (Math.floor(numBytes / 65_536) + 2) * 65_536;
-}
 
 class WordPieceTokenizer implements Tokenizer {
   readonly spec: TokenizerSpec;
@@ -165,8 +161,7 @@ class WordPieceTokenizer implements Tokenizer {
       start = end;
     }
     const numBytes = count * Int32Array.BYTES_PER_ELEMENT;
-    const fits = spare !== undefined && spare.byteLength >= numBytes;
-    const ids = new Int32Array(fits ? spare : new ArrayBuffer(roomFor(numBytes)), 0, count);
+    const ids = new Int32Array(largeEnough(spare, numBytes), 0, count);
     ids.set(this.#scanner.ids.subarray(0, count));
     return { ids, ends };
   }

@@ -12,8 +12,8 @@ export type Job = TokenizeJob | EncodeJob;
 export interface TokenizeJob {
   readonly kind: 'tokenize';
   readonly documents: DocumentChunk['documents'];
-  /** Memory for the ids, used if it is large enough. */
-  readonly spare: ArrayBuffer | undefined;
+  /** Memory for the ids of each part, used where it is large enough. */
+  readonly spares: readonly ArrayBuffer[];
 }
 
 /** The page of a row group: see `encodeListPage`. */
@@ -23,6 +23,12 @@ export interface EncodeJob {
   readonly rows: number;
   /** Memory for the page, used if it is large enough. */
   readonly spare: ArrayBuffer | undefined;
+}
+
+/** The memory of what a job is about: text, pages or ids. */
+export function memoryOf(job: Job): ArrayBuffer {
+  if (job.kind === 'encode') return job.ids.buffer;
+  return job.documents.kind === 'text' ? job.documents.text.buffer : job.documents.bytes.buffer;
 }
 
 /** What is known of a chunk's tokens without knowing where the chunk comes from. */
@@ -47,22 +53,24 @@ export function createJobRunner(spec: TokenizerSpec): JobRunner {
   const texts = new TextJoiner();
 
   const tokenize = (
-    { documents, spare }: TokenizeJob,
+    { documents, spares }: TokenizeJob,
     emit: (part: TokenPart) => void,
   ): Partial<StageTimes> => {
     const startedAt = performance.now();
     const decompressedBefore = decoder.decompressMs;
     let tokenizeMs = 0;
     let firstDocument = 0;
+    let part = 0;
     const encode = ({ text, ends }: Omit<TextPart, 'isLast'>, isLast: boolean): void => {
       const begunAt = performance.now();
-      const tokens = tokenizer.encodeDocuments(text, ends, firstDocument === 0 ? spare : undefined);
+      const tokens = tokenizer.encodeDocuments(text, ends, spares[part]);
+      part += 1;
       emit({ ...tokens, numCharacters: countCharacters(text), firstDocument, isLast });
       firstDocument += ends.length;
       tokenizeMs += performance.now() - begunAt;
     };
     if (documents.kind === 'text') encode(documents, true);
-    else for (const { isLast, ...part } of textsOf(documents, decoder, texts)) encode(part, isLast);
+    else for (const { isLast, ...joined } of textsOf(documents, decoder, texts)) encode(joined, isLast);
     const decompress = decoder.decompressMs - decompressedBefore;
     const decode = performance.now() - startedAt - decompress - tokenizeMs;
     return { decompress, decode, tokenize: tokenizeMs };
@@ -79,7 +87,7 @@ export function createJobRunner(spec: TokenizerSpec): JobRunner {
 }
 
 /** A thread tokenizes about this much text at a time; a larger document by itself. */
-const MAX_PART_BYTES = 2 * 1024 * 1024;
+export const MAX_PART_BYTES = 2 * 1024 * 1024;
 
 interface TextPart {
   readonly text: Uint8Array;
