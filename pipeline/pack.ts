@@ -209,12 +209,7 @@ class SplitBuffer {
   #fill = 0;
   #padding = 0;
 
-  constructor(
-    split: Split,
-    options: PackOptions,
-    carry: readonly number[],
-    memoryFor: MemoryForIds,
-  ) {
+  constructor(split: Split, options: PackOptions, carry: readonly number[], memoryFor: MemoryForIds) {
     this.#memoryFor = memoryFor;
     this.#split = split;
     this.#maxSeqLen = options.maxSeqLen;

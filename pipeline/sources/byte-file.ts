@@ -1,5 +1,4 @@
 import { open } from 'node:fs/promises';
-import { SpareMemory } from '../spare-memory.ts';
 import { messageOf, systemCodeOf, TacoError } from '../errors.ts';
 
 /** A file of known size whose parts can be read in any order: on disk, or on the Hub by byte ranges. */
@@ -11,8 +10,6 @@ export interface ByteFile {
   readonly maxRangeBytes?: number | undefined;
   /** Bytes [start, end); always as many as asked for. */
   read(start: number, end: number): Promise<Uint8Array<ArrayBuffer>>;
-  /** Takes back the memory of bytes that nobody reads any more. */
-  reuse?(memory: ArrayBuffer): void;
   close(): Promise<void>;
 }
 
@@ -21,10 +18,9 @@ const MAX_RANGE_BYTES = 4 * 1024 * 1024;
 
 /**
  * Opens a file on disk.
- * @param spares where what is read finds memory and leaves it
  * @throws TacoError `not-found` or `disk`
  */
-export async function openLocalFile(path: string, spares = new SpareMemory(1)): Promise<ByteFile> {
+export async function openLocalFile(path: string): Promise<ByteFile> {
   const handle = await open(path).catch((error: unknown) => {
     throw localError(path, error);
   });
@@ -34,7 +30,7 @@ export async function openLocalFile(path: string, spares = new SpareMemory(1)): 
     sizeBytes: size,
     maxRangeBytes: MAX_RANGE_BYTES,
     async read(start, end) {
-      const bytes = new Uint8Array(spares.takeBytes(end - start), 0, end - start);
+      const bytes = new Uint8Array(end - start);
       let filled = 0;
       while (filled < bytes.length) {
         const { bytesRead } = await handle.read(bytes, filled, bytes.length - filled, start + filled);
@@ -47,9 +43,6 @@ export async function openLocalFile(path: string, spares = new SpareMemory(1)): 
         filled += bytesRead;
       }
       return bytes;
-    },
-    reuse: (memory) => {
-      spares.give(memory);
     },
     close: () => handle.close(),
   };

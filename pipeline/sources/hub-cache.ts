@@ -72,9 +72,6 @@ export function openCachedFile(
       local ??= opened();
       return (await local).read(start, end);
     },
-    reuse(memory) {
-      void local?.then((file) => file.reuse?.(memory));
-    },
     async close() {
       await (await local?.catch(() => undefined))?.close();
     },

@@ -1,4 +1,3 @@
-import { SpareMemory } from '../spare-memory.ts';
 import type { SourceCursor } from '../types.ts';
 import { type ByteFile, openLocalFile } from './byte-file.ts';
 import { chunkDocuments, type DocumentBatch } from './chunker.ts';
@@ -6,7 +5,7 @@ import { isBlank, textOfJsonLine } from './json-lines.ts';
 import { type LineBatch, readLines, readWhole } from './lines.ts';
 import type { LocalFormat } from './local-format.ts';
 import { requireState } from './local-state.ts';
-import { openParquet, READ_AHEAD, readParquetFiles } from './parquet.ts';
+import { openParquet, readParquetFiles } from './parquet.ts';
 import type { SourceChunk } from './source.ts';
 
 /** Consecutive files of one kind, read together: chunks of lines reach across files. */
@@ -48,13 +47,12 @@ export async function* readLocalFiles(files: LocalFiles, from: SourceCursor): As
     if (end <= from.file) continue;
     const cursor = from.file >= start ? from : { file: start, group: 0, row: 0 };
     if (isParquet) {
-      const spares = new SpareMemory(READ_AHEAD + 1);
       yield* readParquetFiles(
         {
           sizesBytes: sizesBytes.slice(0, end),
           open: async (index) =>
             openParquet(
-              watched(await openLocalFile(paths[index]!, spares), states[index]!),
+              watched(await openLocalFile(paths[index]!), states[index]!),
               columnOf(formats[index]!),
             ),
         },
@@ -76,7 +74,6 @@ function watched(file: ByteFile, state: string): ByteFile {
     name: file.name,
     sizeBytes: file.sizeBytes,
     maxRangeBytes: file.maxRangeBytes,
-    reuse: (memory) => file.reuse?.(memory),
     close: () => file.close(),
     async read(start, end) {
       const bytes = await file.read(start, end);

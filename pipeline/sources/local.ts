@@ -30,9 +30,7 @@ export async function resolveLocal(spec: FileSpec, context: SourceContext): Prom
   // Before the digests: what changes from here on is noticed when it is read.
   const states = await Promise.all(absolute.map(stateOf));
   const limit = pLimit(HASHED_AT_A_TIME);
-  const files = await Promise.all(
-    paths.map((path, index) => limit(() => describe(path, absolute[index]!))),
-  );
+  const files = await Promise.all(paths.map((path, index) => limit(() => describe(path, absolute[index]!))));
   const totalBytes = files.reduce((sum, file) => sum + file.sizeBytes, 0);
   const column = spec.selector ?? (formats.some(({ kind }) => kind === 'lines') ? 'lines' : DEFAULT_COLUMN);
   const sizesBytes = files.map((file) => file.sizeBytes);

@@ -8,6 +8,7 @@ import { compressors } from 'hyparquet-compressors';
 import { messageOf, TacoError } from '../errors.ts';
 import type { EncodedDocuments, EncodedPage } from '../types.ts';
 import { MAX_DOCUMENT_BYTES } from './chunker.ts';
+import { SnappyDecompressor } from './snappy.ts';
 
 /** Text of one page as bytes, null or undefined where there is none. */
 export type TextValues = readonly (Uint8Array | null | undefined)[];
@@ -18,12 +19,6 @@ const LARGE_PAGE_BYTES = 32 * 1024 * 1024;
 /** Node's own zlib is several times faster than the portable decoders. */
 const decompressors: Compressors = {
   ...compressors,
-  SNAPPY: (input, length) => {
-    if (length <= LARGE_PAGE_BYTES) return compressors.SNAPPY!(input, length);
-    const output = new Uint8Array(length);
-    snappyUncompress(input, output);
-    return output;
-  },
   GZIP: (input) => gunzipSync(input),
   BROTLI: (input) => brotliDecompressSync(input),
 };
@@ -31,10 +26,13 @@ const decompressors: Compressors = {
 /** Decompresses and decodes the pages of text columns. One is enough for a thread. */
 export class PageDecoder {
   readonly #decompressors: Compressors = {};
+  readonly #snappy = new SnappyDecompressor();
+  /** Whether the page is a dictionary, whose values outlive it. */
+  #isDictionary = false;
   #decompressMs = 0;
 
   constructor() {
-    for (const [codec, decompress] of Object.entries(decompressors)) {
+    for (const [codec, decompress] of Object.entries({ ...decompressors, SNAPPY: this.#uncompressSnappy })) {
       this.#decompressors[codec as CompressionCodec] = (input, length) => {
         const startedAt = performance.now();
         const output = decompress(input, length);
@@ -50,7 +48,7 @@ export class PageDecoder {
   }
 
   /**
-   * Values of each data page of a unit, one page at a time.
+   * Values of each data page of a unit, one page at a time, valid until the next.
    * @throws TacoError `corrupt` naming file, row group and byte, or the row of a value too large for a document
    */
   *decode(unit: EncodedDocuments): Generator<TextValues> {
@@ -58,8 +56,9 @@ export class PageDecoder {
     for (const page of unit.pages) {
       try {
         const { header, body } = splitPage(unit.bytes.subarray(page.start, page.end));
+        this.#isDictionary = header.type === 'DICTIONARY_PAGE';
         const values = readPage(body, header, this.#decoderOf(unit, page), dictionary, undefined, 0).data;
-        if (header.type === 'DICTIONARY_PAGE') {
+        if (this.#isDictionary) {
           dictionary = values;
           continue;
         }
@@ -73,6 +72,16 @@ export class PageDecoder {
       }
     }
   }
+
+  readonly #uncompressSnappy = (input: Uint8Array, length: number): Uint8Array => {
+    if (length <= LARGE_PAGE_BYTES) {
+      const output = this.#snappy.decompress(input, length);
+      return this.#isDictionary ? output.slice() : output;
+    }
+    const output = new Uint8Array(length);
+    snappyUncompress(input, output);
+    return output;
+  };
 
   #decoderOf({ schemaPath }: EncodedDocuments, { codec }: EncodedPage): ColumnDecoder {
     // Without its annotation a string column stays bytes; `utf8: false` alone spares only unannotated ones.

@@ -31,7 +31,7 @@ export interface PageUnitOptions {
   readonly memory: SpareMemory;
 }
 
-/** A page on its way into a unit; its bytes are read before the next page is asked for. */
+/** A page on its way into a unit. */
 interface FoundPage extends Omit<EncodedPage, 'start' | 'end'> {
   readonly bytes: Uint8Array;
 }
@@ -133,15 +133,12 @@ class UnitBuilder {
   readonly #name: string;
   readonly #schemaPath: EncodedDocuments['schemaPath'];
   readonly #memory: SpareMemory;
-  #pages: EncodedPage[] = [];
-  #bytes = new Uint8Array(0);
-  #numBytes = 0;
+  #pages: FoundPage[] = [];
   #numRows = 0;
   #textBytes = 0;
   #end: PageUnit['end'] | undefined;
   /** Of the current row group. */
   #dictionary: FoundPage | undefined;
-  #dictionaryBytes = new Uint8Array(0);
   #bytesPerDictionaryValue = 0;
   /** Whether the unit holds it already. */
   #hasDictionary = false;
@@ -163,15 +160,7 @@ class UnitBuilder {
   }
 
   setDictionary(page: ScannedPage, header: PageHeader): void {
-    if (this.#dictionaryBytes.length < page.bytes.length) {
-      this.#dictionaryBytes = new Uint8Array(page.bytes.length);
-    }
-    this.#dictionaryBytes.set(page.bytes);
-    this.#dictionary = {
-      ...page,
-      skipValues: 0,
-      bytes: this.#dictionaryBytes.subarray(0, page.bytes.length),
-    };
+    this.#dictionary = { ...page, skipValues: 0 };
     const numValues = header.dictionary_page_header?.num_values ?? 0;
     this.#bytesPerDictionaryValue = plainTextBytes(header, numValues) / Math.max(1, numValues);
   }
@@ -193,41 +182,33 @@ class UnitBuilder {
 
   add(page: ScannedPage & FoundPage, { textBytes, numRows, end }: PageFacts): void {
     if (isDictionaryEncoded(page.header) && !this.#hasDictionary && this.#dictionary !== undefined) {
-      this.#append(this.#dictionary);
+      this.#pages.push(this.#dictionary);
       this.#hasDictionary = true;
     }
-    this.#append(page);
+    this.#pages.push(page);
     this.#textBytes += textBytes;
     this.#numRows += numRows;
     this.#end = end;
   }
 
-  #append({ group, fileOffset, firstRow, codec, skipValues, bytes }: FoundPage): void {
-    const start = this.#numBytes;
-    const end = start + bytes.length;
-    if (end > this.#bytes.length) {
-      const larger = new Uint8Array(this.#memory.takeBytes(end));
-      larger.set(this.#bytes.subarray(0, start));
-      if (this.#bytes.length > 0) this.#memory.give(this.#bytes.buffer);
-      this.#bytes = larger;
-    }
-    this.#bytes.set(bytes, start);
-    this.#numBytes = end;
-    this.#pages.push({ group, fileOffset, firstRow, codec, skipValues, start, end });
-  }
-
   take(): PageUnit {
+    const numBytes = this.#pages.reduce((sum, page) => sum + page.bytes.length, 0);
+    const bytes = new Uint8Array(this.#memory.takeBytes(numBytes), 0, numBytes);
+    let start = 0;
+    const pages = this.#pages.map(({ group, fileOffset, firstRow, codec, skipValues, bytes: part }) => {
+      bytes.set(part, start);
+      start += part.length;
+      return { group, fileOffset, firstRow, codec, skipValues, start: start - part.length, end: start };
+    });
     const documents = {
       kind: 'parquet',
       name: this.#name,
-      bytes: this.#bytes.subarray(0, this.#numBytes),
-      pages: this.#pages,
+      bytes,
+      pages,
       schemaPath: this.#schemaPath,
     } as const;
     const unit = { documents, textBytes: this.#textBytes, end: this.#end! };
     this.#pages = [];
-    this.#bytes = new Uint8Array(0);
-    this.#numBytes = 0;
     this.#numRows = 0;
     this.#textBytes = 0;
     this.#hasDictionary = false;

@@ -13,7 +13,7 @@ import type { SourceChunk } from './source.ts';
 /** One read of a file's end nearly always holds its whole footer. */
 const TAIL_BYTES = 512 * 1024;
 /** Ranges in flight or waiting: a few round trips ahead, within some 30 MB. */
-export const READ_AHEAD = 3;
+const READ_AHEAD = 3;
 
 /** A Parquet file whose footer has been read. */
 export interface ParquetFile {
@@ -74,7 +74,6 @@ function withTail(file: ByteFile): ByteFile {
     name: file.name,
     sizeBytes: file.sizeBytes,
     maxRangeBytes: file.maxRangeBytes,
-    reuse: (memory) => file.reuse?.(memory),
     close: () => file.close(),
     async read(start, end) {
       if (end <= tailStart || (start < tailStart && tail === undefined)) return file.read(start, end);
@@ -153,7 +152,7 @@ async function* readFile(
   );
   try {
     const skipRows = from.row;
-    const bytes = new SequentialBytes(segments, (memory) => file.reuse?.(memory));
+    const bytes = new SequentialBytes(segments);
     for await (const unit of pageUnits(metadata, chunks, bytes, { skipRows, name: file.name, memory })) {
       const { chunk, row } = unit.end;
       const numRows = chunk.firstRow + row;
@@ -167,7 +166,6 @@ async function* readFile(
         inputBytes: bytesBefore + Math.floor((file.sizeBytes * numRows) / parquet.numRows),
       };
     }
-    bytes.end();
   } finally {
     await segments.return(undefined);
   }

@@ -9,25 +9,17 @@ export interface Segment {
 /** Contiguous stretches of a file that arrive in order; what lies behind the reader is let go. */
 export class SequentialBytes {
   readonly #segments: AsyncIterator<Segment>;
-  readonly #reuse: (memory: ArrayBuffer) => void;
   #start = 0;
   #bytes: Uint8Array<ArrayBuffer> = new Uint8Array(0);
 
-  /** @param reuse takes the memory of segments that lie behind the reader */
-  constructor(segments: AsyncIterator<Segment>, reuse: (memory: ArrayBuffer) => void = () => undefined) {
+  constructor(segments: AsyncIterator<Segment>) {
     this.#segments = segments;
-    this.#reuse = reuse;
   }
 
-  /** Bytes [start, end), a view that is valid until the next call; `start` never goes back. */
+  /** Bytes [start, end), a view that stays valid; `start` never goes back. */
   async take(start: number, end: number): Promise<Uint8Array<ArrayBuffer>> {
     if (this.#start + this.#bytes.length < end) await this.#fill(start, end);
     return this.#bytes.subarray(start - this.#start, end - this.#start);
-  }
-
-  /** Nothing more is taken. */
-  end(): void {
-    this.#reuse(this.#bytes.buffer);
   }
 
   /** Joins segments, in one copy, until they hold [start, end). */
@@ -47,9 +39,6 @@ export class SequentialBytes {
     this.#start = joinedStart;
     const filled = parts.filter((part) => part.length > 0);
     this.#bytes = filled.length === 1 ? filled[0]! : joined(filled, length);
-    for (const { buffer } of parts) {
-      if (buffer !== this.#bytes.buffer && buffer.byteLength > 0) this.#reuse(buffer);
-    }
   }
 }
 

@@ -82,7 +82,9 @@ export function createJobPool(options: JobPoolOptions): JobPool {
   /** For each part of a chunk. */
   const sparesFor = (textBytes: number): ArrayBuffer[] => {
     const numParts = Math.max(1, Math.ceil(textBytes / MAX_PART_BYTES));
-    return Array.from({ length: numParts }, () => spares.tokens.take()).filter((spare) => spare !== undefined);
+    return Array.from({ length: numParts }, () => spares.tokens.take()).filter(
+      (spare) => spare !== undefined,
+    );
   };
   return {
     workers,

@@ -100,42 +100,57 @@ interface TextPart {
  * than a thread should hold as text and tokens at once. The last one may be empty.
  */
 function* textsOf(documents: EncodedDocuments, decoder: PageDecoder, texts: TextJoiner): Generator<TextPart> {
-  let part: Uint8Array[] = [];
-  let numBytes = 0;
+  // What a damaged page left behind.
+  texts.take();
   for (const values of decoder.decode(documents)) {
     for (const value of values) {
       if (value === null || value === undefined || value.length === 0) continue;
-      if (part.length > 0 && numBytes + value.length > MAX_PART_BYTES) {
-        yield { ...texts.join(part, numBytes), isLast: false };
-        part = [];
-        numBytes = 0;
-      }
-      part.push(value);
-      numBytes += value.length;
+      if (!texts.fits(value)) yield { ...texts.take(), isLast: false };
+      // A document above the bound has a part of its own.
+      if (value.length > MAX_PART_BYTES)
+        yield { text: value, ends: Uint32Array.of(value.length), isLast: false };
+      else texts.add(value);
     }
   }
-  yield { ...texts.join(part, numBytes), isLast: true };
+  yield { ...texts.take(), isLast: true };
 }
+
+/** Below this a loop is faster than a call. */
+const SHORT_COPY_BYTES = 64;
 
 /** Puts documents one after another into a buffer that it keeps: fresh memory for every part costs more than the copy. */
 class TextJoiner {
   readonly #text = new Uint8Array(MAX_PART_BYTES);
+  #ends = new Uint32Array(1024);
+  #numBytes = 0;
+  #numDocuments = 0;
 
-  /** @returns views, valid until the next call */
-  join(documents: readonly Uint8Array[], numBytes: number): { text: Uint8Array; ends: Uint32Array } {
-    // A document above the bound has a part of its own.
-    const [only] = documents;
-    if (only !== undefined && numBytes > MAX_PART_BYTES)
-      return { text: only, ends: Uint32Array.of(numBytes) };
-    const text = this.#text.subarray(0, numBytes);
-    const ends = new Uint32Array(documents.length);
-    let end = 0;
-    for (let index = 0; index < documents.length; index += 1) {
-      const document = documents[index]!;
-      text.set(document, end);
-      end += document.length;
-      ends[index] = end;
+  /** Whether a document has room, or would have none anyway. */
+  fits({ length }: Uint8Array): boolean {
+    return this.#numDocuments === 0 || this.#numBytes + length <= MAX_PART_BYTES;
+  }
+
+  add(document: Uint8Array): void {
+    const text = this.#text;
+    const start = this.#numBytes;
+    if (document.length > SHORT_COPY_BYTES) text.set(document, start);
+    else for (let at = 0; at < document.length; at += 1) text[start + at] = document[at]!;
+    this.#numBytes = start + document.length;
+    if (this.#numDocuments === this.#ends.length) {
+      const larger = new Uint32Array(2 * this.#ends.length);
+      larger.set(this.#ends);
+      this.#ends = larger;
     }
+    this.#ends[this.#numDocuments] = this.#numBytes;
+    this.#numDocuments += 1;
+  }
+
+  /** Begins anew. @returns views of what there is, valid until the next `add` */
+  take(): { text: Uint8Array; ends: Uint32Array } {
+    const text = this.#text.subarray(0, this.#numBytes);
+    const ends = this.#ends.subarray(0, this.#numDocuments);
+    this.#numBytes = 0;
+    this.#numDocuments = 0;
     return { text, ends };
   }
 }
