@@ -1,4 +1,4 @@
-import { SpareMemory } from '../spare-memory.ts';
+import { sharedMemory, SpareMemory } from '../spare-memory.ts';
 import type { SourceCursor } from '../types.ts';
 import type { SourceChunk } from './source.ts';
 
@@ -46,7 +46,7 @@ export async function* chunkDocuments(
 }
 
 class ChunkBuilder {
-  readonly #memory = new SpareMemory(MAX_CHUNKS_UNDER_WAY);
+  readonly #memory = new SpareMemory(sharedMemory, MAX_CHUNKS_UNDER_WAY);
   #text = new Uint8Array(MAX_CHUNK_BYTES);
   #ends = new Uint32Array(MAX_CHUNK_DOCUMENTS);
   #numBytes = 0;
@@ -97,7 +97,7 @@ class ChunkBuilder {
       textBytes: this.#numBytes,
       next: this.#next!,
       inputBytes: this.#inputBytes,
-      reuse: (memory: ArrayBuffer): void => {
+      reuse: (memory: SharedArrayBuffer): void => {
         this.#memory.give(memory);
       },
     };

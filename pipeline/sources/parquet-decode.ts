@@ -29,6 +29,7 @@ export class PageDecoder {
   readonly #snappy = new SnappyDecompressor();
   /** Whether the page is a dictionary, whose values outlive it. */
   #isDictionary = false;
+  #dictionary = new Uint8Array(0);
   #decompressMs = 0;
 
   constructor() {
@@ -76,12 +77,19 @@ export class PageDecoder {
   readonly #uncompressSnappy = (input: Uint8Array, length: number): Uint8Array => {
     if (length <= LARGE_PAGE_BYTES) {
       const output = this.#snappy.decompress(input, length);
-      return this.#isDictionary ? output.slice() : output;
+      return this.#isDictionary ? this.#kept(output) : output;
     }
     const output = new Uint8Array(length);
     snappyUncompress(input, output);
     return output;
   };
+
+  /** A copy that is there until the next dictionary. */
+  #kept(output: Uint8Array): Uint8Array {
+    if (this.#dictionary.length < output.length) this.#dictionary = new Uint8Array(2 * output.length);
+    this.#dictionary.set(output);
+    return this.#dictionary.subarray(0, output.length);
+  }
 
   #decoderOf({ schemaPath }: EncodedDocuments, { codec }: EncodedPage): ColumnDecoder {
     // Without its annotation a string column stays bytes; `utf8: false` alone spares only unannotated ones.
@@ -101,7 +109,7 @@ export class PageDecoder {
   }
 }
 
-function splitPage(bytes: Uint8Array<ArrayBuffer>): { header: PageHeader; body: DataReader } {
+function splitPage(bytes: Uint8Array): { header: PageHeader; body: DataReader } {
   const reader = { view: new DataView(bytes.buffer, bytes.byteOffset, bytes.length), offset: 0 };
   const header = parquetHeader(reader);
   const { crc } = header;

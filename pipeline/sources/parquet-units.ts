@@ -28,7 +28,7 @@ export interface PageUnitOptions {
   /** Of the file, for messages. */
   readonly name: string;
   /** For the bytes of units. */
-  readonly memory: SpareMemory;
+  readonly memory: SpareMemory<SharedArrayBuffer>;
 }
 
 /** A page on its way into a unit. */
@@ -132,7 +132,7 @@ interface PageFacts {
 class UnitBuilder {
   readonly #name: string;
   readonly #schemaPath: EncodedDocuments['schemaPath'];
-  readonly #memory: SpareMemory;
+  readonly #memory: SpareMemory<SharedArrayBuffer>;
   #pages: FoundPage[] = [];
   #numRows = 0;
   #textBytes = 0;
@@ -143,7 +143,11 @@ class UnitBuilder {
   /** Whether the unit holds it already. */
   #hasDictionary = false;
 
-  constructor(name: string, schemaPath: EncodedDocuments['schemaPath'], memory: SpareMemory) {
+  constructor(
+    name: string,
+    schemaPath: EncodedDocuments['schemaPath'],
+    memory: SpareMemory<SharedArrayBuffer>,
+  ) {
     this.#name = name;
     this.#memory = memory;
     // The other columns need not travel to a worker.

@@ -1,6 +1,6 @@
 import { type FileMetaData, parquetMetadataAsync } from 'hyparquet';
 import { messageOf, TacoError } from '../errors.ts';
-import { SpareMemory } from '../spare-memory.ts';
+import { sharedMemory, SpareMemory } from '../spare-memory.ts';
 import type { SourceCursor } from '../types.ts';
 import type { ByteFile } from './byte-file.ts';
 import { MAX_CHUNKS_UNDER_WAY } from './chunker.ts';
@@ -93,7 +93,7 @@ export async function* readParquetFiles(
   from: SourceCursor,
 ): AsyncGenerator<SourceChunk> {
   const { sizesBytes } = options;
-  const memory = new SpareMemory(MAX_CHUNKS_UNDER_WAY);
+  const memory = new SpareMemory(sharedMemory, MAX_CHUNKS_UNDER_WAY);
   let ahead = from.file < sizesBytes.length ? openAhead(options, from.file) : undefined;
   let bytesBefore = sizesBytes.slice(0, from.file).reduce((sum, size) => sum + size, 0);
   try {
@@ -128,7 +128,7 @@ interface ReadFileOptions {
   /** Called when the last ranges are being read. */
   readonly openNext: () => void;
   /** For the pages of chunks. */
-  readonly memory: SpareMemory;
+  readonly memory: SpareMemory<SharedArrayBuffer>;
 }
 
 async function* readFile(

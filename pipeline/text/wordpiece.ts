@@ -1,4 +1,4 @@
-import { largeEnough } from '../spare-memory.ts';
+import { largeEnough, sharedMemory } from '../spare-memory.ts';
 import type { SpecialTokenIds, TokenChunk } from '../types.ts';
 import { AddedTokenMatcher, isPlain } from './added-tokens.ts';
 import { CharacterTable } from './character-table.ts';
@@ -41,7 +41,7 @@ export interface Tokenizer {
    * @param ends [num documents] exclusive end of each in `text`
    * @param spare memory for the ids, used if it is large enough
    */
-  encodeDocuments(text: Uint8Array, ends: Uint32Array, spare?: ArrayBuffer): TokenizedDocuments;
+  encodeDocuments(text: Uint8Array, ends: Uint32Array, spare?: SharedArrayBuffer): TokenizedDocuments;
   /**
    * Text of ids, as Hugging Face's `decode` writes it: pieces joined, spaces before punctuation removed.
    * @throws RangeError for an id outside the vocabulary
@@ -134,7 +134,7 @@ class WordPieceTokenizer implements Tokenizer {
     return Int32Array.from(this.#scanner.ids.subarray(0, count));
   }
 
-  encodeDocuments(text: Uint8Array, textEnds: Uint32Array, spare?: ArrayBuffer): TokenizedDocuments {
+  encodeDocuments(text: Uint8Array, textEnds: Uint32Array, spare?: SharedArrayBuffer): TokenizedDocuments {
     const hashes = new Uint32Array(4 * textEnds.length);
     const { ids, ends } =
       text.length > MAX_LOAD_BYTES && this.#isBlank !== undefined
@@ -149,7 +149,7 @@ class WordPieceTokenizer implements Tokenizer {
     return { ids, ends, hashes, textBytes: text.length, numUnknown };
   }
 
-  #encodeAtOnce(text: Uint8Array, textEnds: Uint32Array, spare: ArrayBuffer | undefined): EncodedIds {
+  #encodeAtOnce(text: Uint8Array, textEnds: Uint32Array, spare: SharedArrayBuffer | undefined): EncodedIds {
     this.#load(text);
     const ends = new Uint32Array(textEnds.length);
     let start = 0;
@@ -161,7 +161,7 @@ class WordPieceTokenizer implements Tokenizer {
       start = end;
     }
     const numBytes = count * Int32Array.BYTES_PER_ELEMENT;
-    const ids = new Int32Array(largeEnough(spare, numBytes), 0, count);
+    const ids = new Int32Array(largeEnough(spare, numBytes, sharedMemory), 0, count);
     ids.set(this.#scanner.ids.subarray(0, count));
     return { ids, ends };
   }

@@ -1,11 +1,11 @@
 import { TacoError } from '../errors.ts';
 import { MAX_GROUPS_UNDER_WAY } from '../shards/writer.ts';
-import { SpareMemory } from '../spare-memory.ts';
+import { ownMemory, sharedMemory, SpareMemory } from '../spare-memory.ts';
 import { addStageTimes, type StageTimes } from '../stage-times.ts';
 import type { TokenizerSpec } from '../text/vocabulary.ts';
 import type { DocumentChunk } from '../types.ts';
 import { type AssignedJob, JobThread } from './job-thread.ts';
-import { createJobRunner, type JobResult, MAX_PART_BYTES, memoryOf, type TokenPart } from './jobs.ts';
+import { bytesOf, createJobRunner, type JobResult, MAX_PART_BYTES, type TokenPart } from './jobs.ts';
 
 export interface JobPoolOptions {
   readonly spec: TokenizerSpec;
@@ -34,7 +34,7 @@ export interface JobPool {
   /** Memory for `numIds` ids to be encoded: that of ids that were, if there are some. What is in it is left as it is. */
   memoryForRows(numIds: number): Int32Array<ArrayBuffer>;
   /** Takes back the memory of ids or of a page that nobody reads any more: a later job has its result there. */
-  recycle(result: Int32Array<ArrayBuffer> | Uint8Array<ArrayBuffer>): void;
+  recycle(result: Int32Array | Uint8Array<ArrayBuffer>): void;
   /** Ends the threads at once. Jobs under way reject with TacoError `worker`. */
   end(): void;
 }
@@ -75,12 +75,12 @@ export function createJobPool(options: JobPoolOptions): JobPool {
       });
     });
   const spares = {
-    tokens: new SpareMemory(tokenizerWindow(workers) + 1),
-    rows: new SpareMemory(MAX_GROUPS_UNDER_WAY),
-    pages: new SpareMemory(MAX_GROUPS_UNDER_WAY),
+    tokens: new SpareMemory(sharedMemory, tokenizerWindow(workers) + 1),
+    rows: new SpareMemory(ownMemory, MAX_GROUPS_UNDER_WAY),
+    pages: new SpareMemory(ownMemory, MAX_GROUPS_UNDER_WAY),
   };
   /** For each part of a chunk. */
-  const sparesFor = (textBytes: number): ArrayBuffer[] => {
+  const sparesFor = (textBytes: number): SharedArrayBuffer[] => {
     const numParts = Math.max(1, Math.ceil(textBytes / MAX_PART_BYTES));
     return Array.from({ length: numParts }, () => spares.tokens.take()).filter(
       (spare) => spare !== undefined,
@@ -89,14 +89,15 @@ export function createJobPool(options: JobPoolOptions): JobPool {
   return {
     workers,
     async tokenize({ documents, textBytes, reuse }, onPart) {
-      const memory = await run({
+      await run({
         job: { kind: 'tokenize', documents, spares: sparesFor(textBytes) },
         sizeBytes: textBytes,
         isUrgent: false,
         // A job of one kind has results of one type.
         onResult: onPart as AssignedJob['onResult'],
       });
-      if (memory !== undefined) reuse?.(memory);
+      const { buffer } = bytesOf(documents);
+      if (buffer instanceof SharedArrayBuffer) reuse?.(buffer);
     },
     async encode(ids, rows) {
       let page: JobResult | undefined;
@@ -114,7 +115,8 @@ export function createJobPool(options: JobPoolOptions): JobPool {
     },
     memoryForRows: (numIds) => new Int32Array(spares.rows.takeBytes(4 * numIds), 0, numIds),
     recycle(result) {
-      (result instanceof Uint8Array ? spares.pages : spares.tokens).give(result.buffer);
+      if (result instanceof Uint8Array) spares.pages.give(result.buffer);
+      else if (result.buffer instanceof SharedArrayBuffer) spares.tokens.give(result.buffer);
     },
     end: dispatch.end,
   };
@@ -135,7 +137,7 @@ function ownThread(spec: TokenizerSpec): Dispatcher {
   return {
     run: ({ job, onResult, onDone, reject }) => {
       try {
-        onDone(runner.run(job, onResult), memoryOf(job));
+        onDone(runner.run(job, onResult), job.kind === 'encode' ? job.ids.buffer : undefined);
       } catch (error) {
         reject(error as TacoError);
       }

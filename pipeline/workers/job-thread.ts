@@ -2,7 +2,7 @@ import { messageOf, TacoError, restoredError } from '../errors.ts';
 import type { StageTimes } from '../stage-times.ts';
 import type { TokenizerSpec } from '../text/vocabulary.ts';
 import type { JobReply, JobWorkerData } from './job-worker.ts';
-import { type Job, type JobResult, memoryOf } from './jobs.ts';
+import { type Job, type JobResult, movable } from './jobs.ts';
 import { startWorker, type WorkerThread } from './worker-thread.ts';
 
 /** Text that makes the patience with a worker grow by its base again. */
@@ -27,7 +27,7 @@ export interface AssignedJob {
   /** Bytes of text, or of ids: what patience is measured by. */
   readonly sizeBytes: number;
   readonly onResult: (result: JobResult) => void;
-  /** @param memory that of the job, given back */
+  /** @param memory that of ids that were encoded, given back */
   readonly onDone: (times: Partial<StageTimes>, memory: ArrayBuffer | undefined) => void;
 }
 
@@ -129,7 +129,9 @@ export class JobThread {
 }
 
 function buffersOf(job: Job): ArrayBuffer[] {
-  if (job.kind === 'encode') return [job.ids.buffer, ...(job.spare === undefined ? [] : [job.spare])];
-  const ends = job.documents.kind === 'text' ? [job.documents.ends.buffer] : [];
-  return [memoryOf(job), ...ends, ...job.spares];
+  if (job.kind === 'encode') return movable(job.ids.buffer, job.spare);
+  const { documents } = job;
+  return documents.kind === 'text'
+    ? movable(documents.text.buffer, documents.ends.buffer)
+    : movable(documents.bytes.buffer);
 }

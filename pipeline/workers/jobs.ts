@@ -6,14 +6,14 @@ import type { TokenizerSpec } from '../text/vocabulary.ts';
 import { createTokenizer } from '../text/wordpiece.ts';
 import type { DocumentChunk, EncodedDocuments, TokenChunk } from '../types.ts';
 
-/** Work for a thread. The buffers of a job are moved to the thread. */
+/** Work for a thread. The buffers of a job are moved to the thread, unless they are shared memory. */
 export type Job = TokenizeJob | EncodeJob;
 
 export interface TokenizeJob {
   readonly kind: 'tokenize';
   readonly documents: DocumentChunk['documents'];
   /** Memory for the ids of each part, used where it is large enough. */
-  readonly spares: readonly ArrayBuffer[];
+  readonly spares: readonly SharedArrayBuffer[];
 }
 
 /** The page of a row group: see `encodeListPage`. */
@@ -25,10 +25,14 @@ export interface EncodeJob {
   readonly spare: ArrayBuffer | undefined;
 }
 
-/** The memory of what a job is about: text, pages or ids. */
-export function memoryOf(job: Job): ArrayBuffer {
-  if (job.kind === 'encode') return job.ids.buffer;
-  return job.documents.kind === 'text' ? job.documents.text.buffer : job.documents.bytes.buffer;
+/** The text of documents, or their pages. */
+export function bytesOf(documents: DocumentChunk['documents']): Uint8Array {
+  return documents.kind === 'text' ? documents.text : documents.bytes;
+}
+
+/** Those of buffers that are moved to another thread; the others both threads see. */
+export function movable(...buffers: readonly (ArrayBufferLike | undefined)[]): ArrayBuffer[] {
+  return buffers.filter((buffer) => buffer instanceof ArrayBuffer);
 }
 
 /** What is known of a chunk's tokens without knowing where the chunk comes from. */
