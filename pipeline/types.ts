@@ -84,9 +84,9 @@ export interface TokenChunk {
   /** Token ids of the documents, one after another. */
   readonly ids: Int32Array;
   /** [num documents] exclusive end of each document in `ids`. */
-  readonly ends: Uint32Array<ArrayBuffer>;
+  readonly ends: Uint32Array;
   /** [4 * num documents] 128-bit hash of each document's bytes, in 32-bit lanes, the lowest first. */
-  readonly hashes: Uint32Array<ArrayBuffer>;
+  readonly hashes: Uint32Array;
   /** Place of the first document in the chunk, counting those that are not empty. */
   readonly firstDocument: number;
   /** Whether the chunk ends with these documents. There is such a part for every chunk, perhaps without any. */

@@ -33,7 +33,7 @@ export interface JobPool {
   encode(ids: Int32Array<ArrayBuffer>, rows: number): Promise<Uint8Array<ArrayBuffer>>;
   /** Memory for `numIds` ids to be encoded: that of ids that were, if there are some. What is in it is left as it is. */
   memoryForRows(numIds: number): Int32Array<ArrayBuffer>;
-  /** Takes back the memory of ids or of a page that nobody reads any more: a later job has its result there. */
+  /** Takes back the memory of ids, ends and hashes or of a page that nobody reads any more: a later job has its result there. */
   recycle(result: Int32Array | Uint8Array<ArrayBuffer>): void;
   /** Ends the threads at once. Jobs under way reject with TacoError `worker`. */
   end(): void;

@@ -12,7 +12,7 @@ export type Job = TokenizeJob | EncodeJob;
 export interface TokenizeJob {
   readonly kind: 'tokenize';
   readonly documents: DocumentChunk['documents'];
-  /** Memory for the ids of each part, used where it is large enough. */
+  /** Memory for the tokens of each part, used where it is large enough. */
   readonly spares: readonly SharedArrayBuffer[];
 }
 
