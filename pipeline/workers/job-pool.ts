@@ -23,7 +23,7 @@ export interface JobPoolOptions {
 export interface JobPool {
   readonly workers: number;
   /**
-   * Tokenizes a chunk, whose buffers are moved.
+   * Tokenizes a chunk, whose buffers are moved, or, shared ones, given back to its source when it is done.
    * @param onPart takes each part as soon as it is there
    * @returns settles behind the last part; rejects with TacoError `worker` when a worker fails, dies or hangs, or with
    *   the error of the documents; from then on every job does
