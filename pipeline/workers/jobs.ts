@@ -30,9 +30,9 @@ export function bytesOf(documents: DocumentChunk['documents']): Uint8Array {
   return documents.kind === 'text' ? documents.text : documents.bytes;
 }
 
-/** Those of buffers that are moved to another thread; the others both threads see. */
+/** Those of buffers that are moved to another thread, each once; the others both threads see. */
 export function movable(...buffers: readonly (ArrayBufferLike | undefined)[]): ArrayBuffer[] {
-  return buffers.filter((buffer) => buffer instanceof ArrayBuffer);
+  return [...new Set(buffers.filter((buffer) => buffer instanceof ArrayBuffer))];
 }
 
 /** What is known of a chunk's tokens without knowing where the chunk comes from. */
