@@ -44,6 +44,8 @@ export type PackedDocuments = Pick<TokenChunk, 'ids' | 'ends' | 'hashes' | 'firs
  */
 export type Admission = (hashes: Uint32Array, index: number, numTokens: number) => boolean;
 
+export type MemoryForIds = (numIds: number) => Int32Array<ArrayBuffer>;
+
 export type PackPosition = Pick<PrepareCursor, 'document' | 'token'>;
 
 /**
@@ -54,28 +56,32 @@ export class Packer {
   readonly #options: PackOptions;
   readonly #splits: Readonly<Record<Split, SplitBuffer>>;
   readonly #admit: Admission;
-  #position: PackPosition = { document: 0, token: 0 };
+  /** Place in the chunk behind everything that was packed. */
+  #document = 0;
+  #token = 0;
 
   /**
    * @param carry ids of the row that each split has begun, from an earlier packer's `carry`
    * @param admit asked once for each document that is begun
+   * @param memoryFor gives memory for the ids of a group, whatever is in it
    */
   constructor(
     options: PackOptions,
     carry: PrepareCursor['carry'] = { train: [], validation: [] },
     admit: Admission = () => true,
+    memoryFor: MemoryForIds = (numIds) => new Int32Array(numIds),
   ) {
     this.#options = options;
     this.#admit = admit;
     this.#splits = {
-      train: new SplitBuffer('train', options, carry.train),
-      validation: new SplitBuffer('validation', options, carry.validation),
+      train: new SplitBuffer('train', options, carry.train, memoryFor),
+      validation: new SplitBuffer('validation', options, carry.validation, memoryFor),
     };
   }
 
   /** Place in the chunk behind everything that was packed. */
   get position(): PackPosition {
-    return this.#position;
+    return { document: this.#document, token: this.#token };
   }
 
   /** The begun rows: empty for `documents`, which begins none. */
@@ -89,26 +95,35 @@ export class Packer {
    * @param from where in the chunk to start, for the first chunk after a restart: what is before it is packed already
    */
   *pack(chunk: PackedDocuments, from: PackPosition = { document: 0, token: 0 }): Generator<RowGroup> {
+    const { firstDocument, ids, ends, hashes } = chunk;
     const isConcat = this.#options.packing === 'concat';
-    const { firstDocument, ends, hashes } = chunk;
     const first = Math.max(from.document, firstDocument);
-    this.#position = first === from.document ? from : { document: first, token: 0 };
+    this.#document = first;
+    this.#token = first === from.document ? from.token : 0;
+    // Documents may be single sentences, millions of them: nothing is made for each.
     for (let index = first - firstDocument; index < ends.length; index += 1) {
-      const document = firstDocument + index;
       const start = index === 0 ? 0 : ends[index - 1]!;
       const end = ends[index]!;
-      if (this.#position.token > 0 || this.#admit(hashes, index, end - start)) {
+      // A document without a token would only add an empty [CLS] [SEP].
+      let isOpen = (this.#token > 0 || this.#admit(hashes, index, end - start)) && start < end;
+      if (isOpen) {
         const isValidation = isValidationDocument(hashes[4 * index]!, hashes[4 * index + 1]!, this.#options);
         const buffer = this.#splits[isValidation ? 'validation' : 'train'];
-        // A document without a token would only add an empty [CLS] [SEP].
-        while (start < end && this.#position.document === document) {
-          const ids = chunk.ids.subarray(start, end);
-          this.#position = isConcat ? this.#appendConcat(buffer, ids) : this.#appendRows(buffer, ids);
+        while (isOpen) {
+          isOpen = isConcat
+            ? this.#appendConcat(buffer, ids, start, end)
+            : this.#appendRow(buffer, ids, start, end);
+          if (!isOpen) this.#moveBehind(firstDocument + index);
           if (buffer.isFull) yield buffer.take();
         }
       }
-      this.#position = { document: document + 1, token: 0 };
+      this.#moveBehind(firstDocument + index);
     }
+  }
+
+  #moveBehind(document: number): void {
+    this.#document = document + 1;
+    this.#token = 0;
   }
 
   /** The whole rows that a split has gathered towards its next group, which begins anew. */
@@ -124,39 +139,44 @@ export class Packer {
     return { group: this.takeRows(split), dropped: remainder === 'drop' ? begun : 0 };
   }
 
-  /** Appends what fits into the group of [CLS] ids [SEP]. */
-  #appendConcat(buffer: SplitBuffer, ids: Int32Array): PackPosition {
-    const { document, token } = this.#position;
+  /**
+   * Appends what fits into the group of [CLS] ids [SEP].
+   * @param start of the document in `ids`
+   * @param end exclusive
+   * @returns whether some is left
+   */
+  #appendConcat(buffer: SplitBuffer, ids: Int32Array, start: number, end: number): boolean {
     const { cls, sep } = this.#options.specialTokenIds;
-    const last = ids.length + 1;
-    const stop = Math.min(last + 1, token + buffer.room);
-    let place = token;
+    const last = end - start + 1;
+    let place = this.#token;
+    const stop = Math.min(last + 1, place + buffer.room);
     if (place === 0 && place < stop) {
       buffer.push(cls);
       place = 1;
     }
     const stopIds = Math.min(last, stop);
     if (place < stopIds) {
-      buffer.append(ids, place - 1, stopIds - 1);
+      buffer.append(ids, start + place - 1, start + stopIds - 1);
       place = stopIds;
     }
     if (place === last && place < stop) {
       buffer.push(sep);
       place += 1;
     }
-    return place > last ? { document: document + 1, token: 0 } : { document, token: place };
+    this.#token = place;
+    return place <= last;
   }
 
-  /** Appends one row: [CLS], the next piece of the document, [SEP], padding. */
-  #appendRows(buffer: SplitBuffer, ids: Int32Array): PackPosition {
-    const { document, token } = this.#position;
+  /** Appends one row: [CLS], the next piece of the document, [SEP], padding. Parameters and result as above. */
+  #appendRow(buffer: SplitBuffer, ids: Int32Array, start: number, end: number): boolean {
     const { cls, sep } = this.#options.specialTokenIds;
-    const stop = Math.min(ids.length, token + this.#options.maxSeqLen - 2);
+    const stop = Math.min(end, start + this.#token + this.#options.maxSeqLen - 2);
     buffer.push(cls);
-    buffer.append(ids, token, stop);
+    buffer.append(ids, start + this.#token, stop);
     buffer.push(sep);
     buffer.padRow();
-    return stop === ids.length ? { document: document + 1, token: 0 } : { document, token: stop };
+    this.#token = stop - start;
+    return stop < end;
   }
 }
 
@@ -184,16 +204,18 @@ class SplitBuffer {
   readonly #maxSeqLen: number;
   readonly #capacity: number;
   readonly #pad: number;
+  readonly #memoryFor: MemoryForIds;
   #ids: Int32Array<ArrayBuffer>;
   #fill = 0;
   #padding = 0;
 
-  constructor(split: Split, options: PackOptions, carry: readonly number[]) {
+  constructor(split: Split, options: PackOptions, carry: readonly number[], memoryFor: MemoryForIds) {
+    this.#memoryFor = memoryFor;
     this.#split = split;
     this.#maxSeqLen = options.maxSeqLen;
     this.#capacity = options.maxSeqLen * options.rowsPerGroup;
     this.#pad = options.specialTokenIds.pad;
-    this.#ids = new Int32Array(this.#capacity);
+    this.#ids = memoryFor(this.#capacity);
     this.#ids.set(carry);
     this.#fill = carry.length;
   }
@@ -219,7 +241,9 @@ class SplitBuffer {
     if (end - start > SHORT_COPY_IDS) {
       this.#ids.set(ids.subarray(start, end), this.#fill);
     } else {
-      for (let index = start; index < end; index += 1) this.#ids[this.#fill + index - start] = ids[index]!;
+      const out = this.#ids;
+      const shift = this.#fill - start;
+      for (let index = start; index < end; index += 1) out[shift + index] = ids[index]!;
     }
     this.#fill += end - start;
   }
@@ -240,7 +264,7 @@ class SplitBuffer {
     const rows = (this.#fill - begun.length) / this.#maxSeqLen;
     const ids = rows * this.#maxSeqLen;
     const group = { split: this.#split, ids: this.#ids.subarray(0, ids), rows, tokens: ids - this.#padding };
-    this.#ids = new Int32Array(this.#capacity);
+    this.#ids = this.#memoryFor(this.#capacity);
     this.#ids.set(begun);
     this.#fill = begun.length;
     this.#padding = 0;

@@ -18,7 +18,8 @@ export function mix32(value: number): number {
 export function keyOf(...parts: readonly number[]): number {
   let h = 0x9e3779b9 ^ parts.length;
   for (const part of parts) {
-    h = mix32(h ^ mix32((part % 0x1_0000_0000) | 0));
+    // `|` takes the lowest 32 bits, many times faster than the remainder of a division.
+    h = mix32(h ^ mix32(part | 0));
     h = mix32(h + 0x9e3779b9 + Math.floor(part / 0x1_0000_0000));
   }
   return h >>> 0;

@@ -12,7 +12,7 @@ interface Pending {
 
 /**
  * Tokenizes chunks in the threads of a pool. Results come in the order of the input, a chunk in one part or several,
- * and do not depend on the number of threads. The buffers of a chunk are moved: it cannot be read afterwards.
+ * and do not depend on the number of threads. The buffers of a chunk are moved, or shared and used again: it cannot be read afterwards.
  *
  * Holds only what its source sends ahead of credit; `tokenizerWindow` says how much makes sense. The pool is the
  * caller's to end. Errors as `JobPool.tokenize` rejects.

@@ -18,7 +18,7 @@ export interface SourceCursor {
 export interface TextDocuments {
   readonly kind: 'text';
   /** UTF-8 text of the documents, one after another without separators; malformed bytes possible. */
-  readonly text: Uint8Array<ArrayBuffer>;
+  readonly text: Uint8Array;
   /** [num documents] exclusive end of each document in `text`. */
   readonly ends: Uint32Array<ArrayBuffer>;
 }
@@ -45,7 +45,7 @@ export interface EncodedDocuments {
   readonly kind: 'parquet';
   /** File's name, for messages. */
   readonly name: string;
-  readonly bytes: Uint8Array<ArrayBuffer>;
+  readonly bytes: Uint8Array;
   /** In order; the dictionary that data pages refer to comes before them. */
   readonly pages: readonly EncodedPage[];
   /** Schema elements from the root to the column. */
@@ -65,6 +65,8 @@ export interface DocumentChunk {
   readonly next: InputCursor;
   /** Bytes of its source's files that lie behind `next`, for progress. */
   readonly inputBytes: number;
+  /** Takes back shared memory of the documents when nobody reads it any more: later ones may lie there. */
+  readonly reuse?: ((memory: SharedArrayBuffer) => void) | undefined;
 }
 
 /** State of the whole input: one cursor for each source, and what the mixing needs. */
@@ -80,11 +82,11 @@ export interface InputCursor {
  */
 export interface TokenChunk {
   /** Token ids of the documents, one after another. */
-  readonly ids: Int32Array<ArrayBuffer>;
+  readonly ids: Int32Array;
   /** [num documents] exclusive end of each document in `ids`. */
-  readonly ends: Uint32Array<ArrayBuffer>;
+  readonly ends: Uint32Array;
   /** [4 * num documents] 128-bit hash of each document's bytes, in 32-bit lanes, the lowest first. */
-  readonly hashes: Uint32Array<ArrayBuffer>;
+  readonly hashes: Uint32Array;
   /** Place of the first document in the chunk, counting those that are not empty. */
   readonly firstDocument: number;
   /** Whether the chunk ends with these documents. There is such a part for every chunk, perhaps without any. */

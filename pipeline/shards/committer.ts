@@ -65,9 +65,14 @@ export class ShardCommitter {
   #chunkCounts = noTotals;
 
   constructor(options: CommitterOptions) {
-    const { settings, specialTokenIds, start, nextShard } = options;
+    const { settings, specialTokenIds, start, nextShard, encoder } = options;
     this.#options = options;
-    this.#packer = new Packer({ ...settings, specialTokenIds }, start.carry, this.#admission());
+    this.#packer = new Packer(
+      { ...settings, specialTokenIds },
+      start.carry,
+      this.#admission(),
+      encoder.memoryForRows,
+    );
     this.#next = { ...nextShard };
     this.#end = start;
     this.#from = { document: start.document, token: start.token };

@@ -28,12 +28,14 @@ export interface PageEncoder {
    * @returns the page with its header
    */
   encode(ids: RowGroup['ids'], rows: number): Promise<Uint8Array<ArrayBuffer>>;
+  /** Memory for ids to be encoded. */
+  memoryForRows?(numIds: number): RowGroup['ids'];
   /** Takes back the memory of a page that is written. */
   recycle?(page: Uint8Array<ArrayBuffer>): void;
 }
 
 /** Row groups that are being encoded or wait to be written: enough that no thread waits for another. */
-const MAX_GROUPS_UNDER_WAY = 8;
+export const MAX_GROUPS_UNDER_WAY = 8;
 
 /** A shard's own facts; where it ends is the committer's knowledge. */
 export type WrittenShard = Omit<ManifestShard, 'end'>;

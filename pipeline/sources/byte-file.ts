@@ -6,10 +6,15 @@ export interface ByteFile {
   /** For messages: the path, or repository and path. */
   readonly name: string;
   readonly sizeBytes: number;
+  /** The most bytes to ask for at a time, where latency is no reason for more. */
+  readonly maxRangeBytes?: number | undefined;
   /** Bytes [start, end); always as many as asked for. */
   read(start: number, end: number): Promise<Uint8Array<ArrayBuffer>>;
   close(): Promise<void>;
 }
+
+/** Holds most row groups of text, while a few of them in memory stay below what makes the collector run. */
+const MAX_RANGE_BYTES = 4 * 1024 * 1024;
 
 /**
  * Opens a file on disk.
@@ -23,6 +28,7 @@ export async function openLocalFile(path: string): Promise<ByteFile> {
   return {
     name: path,
     sizeBytes: size,
+    maxRangeBytes: MAX_RANGE_BYTES,
     async read(start, end) {
       const bytes = new Uint8Array(end - start);
       let filled = 0;

@@ -1,3 +1,4 @@
+import { sharedMemory, SpareMemory } from '../spare-memory.ts';
 import type { SourceCursor } from '../types.ts';
 import type { SourceChunk } from './source.ts';
 
@@ -6,6 +7,9 @@ export const MAX_CHUNK_BYTES = 512 * 1024;
 export const MAX_CHUNK_DOCUMENTS = 8192;
 /** A larger document is refused: surely not one (a missing line end, a binary file), and memory stays bounded. */
 export const MAX_DOCUMENT_BYTES = 64 * 1024 * 1024;
+
+/** Chunks whose memory comes back; more are rarely under way. */
+export const MAX_CHUNKS_UNDER_WAY = 16;
 
 /** Documents of a source in order, as many as happened to be decoded at once. */
 export interface DocumentBatch {
@@ -25,12 +29,14 @@ export interface DocumentBatch {
  * reading again from any chunk's `next` finds the same borders. A chunk ends right behind its last document that
  * is not empty, the last chunk at the very end.
  * @param end cursor of the exhausted source and its total bytes
+ * @param memory for the text of chunks, taken back by their `reuse`
  */
 export async function* chunkDocuments(
   batches: AsyncIterable<DocumentBatch>,
   end: { readonly cursor: SourceCursor; readonly totalBytes: number },
+  memory = new SpareMemory(sharedMemory, MAX_CHUNKS_UNDER_WAY),
 ): AsyncGenerator<SourceChunk> {
-  const builder = new ChunkBuilder();
+  const builder = new ChunkBuilder(memory);
   for await (const batch of batches) {
     for (let index = 0; index < batch.documents.length; index++) {
       const document = batch.documents[index];
@@ -44,6 +50,7 @@ export async function* chunkDocuments(
 }
 
 class ChunkBuilder {
+  readonly #memory: SpareMemory<SharedArrayBuffer>;
   #text = new Uint8Array(MAX_CHUNK_BYTES);
   #ends = new Uint32Array(MAX_CHUNK_DOCUMENTS);
   #numBytes = 0;
@@ -52,6 +59,10 @@ class ChunkBuilder {
   #count = 0;
   #next: SourceCursor | undefined;
   #inputBytes = 0;
+
+  constructor(memory: SpareMemory<SharedArrayBuffer>) {
+    this.#memory = memory;
+  }
 
   get empty(): boolean {
     return this.#numDocuments === 0;
@@ -85,20 +96,30 @@ class ChunkBuilder {
 
   take(): SourceChunk {
     this.settle();
+    const isLarge = this.#text.length > MAX_CHUNK_BYTES;
     const chunk = {
       documents: {
         kind: 'text',
         // A document above the bound is alone.
-        text: this.#text.length > MAX_CHUNK_BYTES ? this.#text : this.#text.slice(0, this.#numBytes),
+        text: isLarge ? this.#text : this.#copied(),
         ends: this.#ends.slice(0, this.#numDocuments),
       } as const,
       textBytes: this.#numBytes,
       next: this.#next!,
       inputBytes: this.#inputBytes,
+      reuse: (memory: SharedArrayBuffer): void => {
+        this.#memory.give(memory);
+      },
     };
-    if (this.#text.length > MAX_CHUNK_BYTES) this.#text = new Uint8Array(MAX_CHUNK_BYTES);
+    if (isLarge) this.#text = new Uint8Array(MAX_CHUNK_BYTES);
     this.#numBytes = 0;
     this.#numDocuments = 0;
     return chunk;
+  }
+
+  #copied(): Uint8Array {
+    const text = new Uint8Array(this.#memory.takeBytes(this.#numBytes), 0, this.#numBytes);
+    text.set(this.#text.subarray(0, this.#numBytes));
+    return text;
   }
 }

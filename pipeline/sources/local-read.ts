@@ -73,6 +73,7 @@ function watched(file: ByteFile, state: string): ByteFile {
   return {
     name: file.name,
     sizeBytes: file.sizeBytes,
+    maxRangeBytes: file.maxRangeBytes,
     close: () => file.close(),
     async read(start, end) {
       const bytes = await file.read(start, end);

@@ -1,8 +1,7 @@
 import { createHash } from 'node:crypto';
-import { createReadStream } from 'node:fs';
-import { stat } from 'node:fs/promises';
+import { open, stat } from 'node:fs/promises';
 import { resolve } from 'node:path';
-import { pipeline } from 'node:stream/promises';
+import pLimit from 'p-limit';
 import { glob } from 'tinyglobby';
 import { TacoError } from '../errors.ts';
 import { localError, openLocalFile } from './byte-file.ts';
@@ -15,6 +14,9 @@ import { DEFAULT_COLUMN, type FileSpec } from './spec.ts';
 
 /** Files up to this size are pinned by their content, larger ones by size and time of change. */
 const MAX_HASHED_BYTES = 64 * 1024 * 1024;
+/** One is read while another one is hashed. */
+const HASHED_AT_A_TIME = 2;
+const HASHED_BLOCK_BYTES = 512 * 1024;
 
 /**
  * Finds local files, in the order of their paths' code units, and pins them.
@@ -27,7 +29,8 @@ export async function resolveLocal(spec: FileSpec, context: SourceContext): Prom
   const absolute = paths.map((path) => resolve(folder, path));
   // Before the digests: what changes from here on is noticed when it is read.
   const states = await Promise.all(absolute.map(stateOf));
-  const files = await Promise.all(paths.map((path, index) => describe(path, absolute[index]!)));
+  const limit = pLimit(HASHED_AT_A_TIME);
+  const files = await Promise.all(paths.map((path, index) => limit(() => describe(path, absolute[index]!))));
   const totalBytes = files.reduce((sum, file) => sum + file.sizeBytes, 0);
   const column = spec.selector ?? (formats.some(({ kind }) => kind === 'lines') ? 'lines' : DEFAULT_COLUMN);
   const sizesBytes = files.map((file) => file.sizeBytes);
@@ -76,11 +79,25 @@ async function describe(path: string, absolute: string): Promise<SourceFile> {
     if (size > MAX_HASHED_BYTES) {
       return { path, sizeBytes: size, digest: `size-mtime:${size}-${Math.floor(mtimeMs)}` };
     }
-    const hash = createHash('sha256');
-    await pipeline(createReadStream(absolute), hash);
-    return { path, sizeBytes: size, digest: `sha256:${hash.digest('hex')}` };
+    return { path, sizeBytes: size, digest: `sha256:${await sha256Of(absolute)}` };
   } catch (error) {
     throw localError(path, error);
+  }
+}
+
+/** A file's content in lower-case hex. A stream would make new memory for every 64 KiB. */
+async function sha256Of(path: string): Promise<string> {
+  const hash = createHash('sha256');
+  const block = new Uint8Array(HASHED_BLOCK_BYTES);
+  const handle = await open(path);
+  try {
+    for (;;) {
+      const { bytesRead } = await handle.read(block, 0, block.length, null);
+      if (bytesRead === 0) return hash.digest('hex');
+      hash.update(block.subarray(0, bytesRead));
+    }
+  } finally {
+    await handle.close();
   }
 }
 

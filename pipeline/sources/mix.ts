@@ -76,9 +76,9 @@ async function* readMixed(
         continue;
       }
       const chunk = result.value;
-      const { documents, textBytes } = chunk;
+      const { documents, textBytes, reuse } = chunk;
       const next = advance(at, index, chunk.next, textBytes);
-      yield { documents, textBytes, source: index, at, next, inputBytes: chunk.inputBytes };
+      yield { documents, textBytes, source: index, at, next, inputBytes: chunk.inputBytes, reuse };
       at = next;
     }
   } finally {

@@ -8,6 +8,7 @@ import { compressors } from 'hyparquet-compressors';
 import { messageOf, TacoError } from '../errors.ts';
 import type { EncodedDocuments, EncodedPage } from '../types.ts';
 import { MAX_DOCUMENT_BYTES } from './chunker.ts';
+import { SnappyDecompressor } from './snappy.ts';
 
 /** Text of one page as bytes, null or undefined where there is none. */
 export type TextValues = readonly (Uint8Array | null | undefined)[];
@@ -18,12 +19,6 @@ const LARGE_PAGE_BYTES = 32 * 1024 * 1024;
 /** Node's own zlib is several times faster than the portable decoders. */
 const decompressors: Compressors = {
   ...compressors,
-  SNAPPY: (input, length) => {
-    if (length <= LARGE_PAGE_BYTES) return compressors.SNAPPY!(input, length);
-    const output = new Uint8Array(length);
-    snappyUncompress(input, output);
-    return output;
-  },
   GZIP: (input) => gunzipSync(input),
   BROTLI: (input) => brotliDecompressSync(input),
 };
@@ -31,10 +26,14 @@ const decompressors: Compressors = {
 /** Decompresses and decodes the pages of text columns. One is enough for a thread. */
 export class PageDecoder {
   readonly #decompressors: Compressors = {};
+  readonly #snappy = new SnappyDecompressor();
+  /** Whether the page is a dictionary, whose values outlive it. */
+  #isDictionary = false;
+  #dictionary = new Uint8Array(0);
   #decompressMs = 0;
 
   constructor() {
-    for (const [codec, decompress] of Object.entries(decompressors)) {
+    for (const [codec, decompress] of Object.entries({ ...decompressors, SNAPPY: this.#uncompressSnappy })) {
       this.#decompressors[codec as CompressionCodec] = (input, length) => {
         const startedAt = performance.now();
         const output = decompress(input, length);
@@ -50,7 +49,7 @@ export class PageDecoder {
   }
 
   /**
-   * Values of each data page of a unit, one page at a time.
+   * Values of each data page of a unit, one page at a time, valid until the next.
    * @param known dictionary of pages that come without theirs
    * @throws TacoError `corrupt` naming file, row group and byte, or the row of a value too large for a document
    */
@@ -59,6 +58,7 @@ export class PageDecoder {
     for (const page of unit.pages) {
       try {
         const { header, body } = splitPage(unit.bytes.subarray(page.start, page.end));
+        this.#isDictionary = header.type === 'DICTIONARY_PAGE';
         const values: DecodedArray | undefined = readPage(
           body,
           header,
@@ -67,7 +67,7 @@ export class PageDecoder {
           undefined,
           0,
         ).data;
-        if (header.type === 'DICTIONARY_PAGE') {
+        if (this.#isDictionary) {
           dictionary = values;
           continue;
         }
@@ -80,6 +80,23 @@ export class PageDecoder {
         throw error instanceof TacoError ? error : damagedPage(unit.name, page, error);
       }
     }
+  }
+
+  readonly #uncompressSnappy = (input: Uint8Array, length: number): Uint8Array => {
+    if (length <= LARGE_PAGE_BYTES) {
+      const output = this.#snappy.decompress(input, length);
+      return this.#isDictionary ? this.#kept(output) : output;
+    }
+    const output = new Uint8Array(length);
+    snappyUncompress(input, output);
+    return output;
+  };
+
+  /** A copy that is there until the next dictionary. */
+  #kept(output: Uint8Array): Uint8Array {
+    if (this.#dictionary.length < output.length) this.#dictionary = new Uint8Array(2 * output.length);
+    this.#dictionary.set(output);
+    return this.#dictionary.subarray(0, output.length);
   }
 
   #decoderOf({ schemaPath }: EncodedDocuments, { codec }: EncodedPage): ColumnDecoder {
@@ -100,7 +117,7 @@ export class PageDecoder {
   }
 }
 
-function splitPage(bytes: Uint8Array<ArrayBuffer>): { header: PageHeader; body: DataReader } {
+function splitPage(bytes: Uint8Array): { header: PageHeader; body: DataReader } {
   const reader = { view: new DataView(bytes.buffer, bytes.byteOffset, bytes.length), offset: 0 };
   const header = parquetHeader(reader);
   const { crc } = header;

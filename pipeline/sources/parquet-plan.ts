@@ -81,13 +81,18 @@ function firstPageOffset(chunk: ColumnMetaData): number {
   return dictionary > 0 && dictionary < data ? dictionary : data;
 }
 
+export interface RangeBounds {
+  readonly maxGapBytes?: number | undefined;
+  readonly maxRangeBytes?: number | undefined;
+}
+
 /**
  * Ranges to request, in order, that cover all chunks: neighbours are joined, long ones are cut.
  * @param chunks ascending and disjoint
  */
 export function planRanges(
   chunks: readonly ByteRange[],
-  { maxGapBytes = MAX_GAP_BYTES, maxRangeBytes = MAX_RANGE_BYTES } = {},
+  { maxGapBytes = MAX_GAP_BYTES, maxRangeBytes = MAX_RANGE_BYTES }: RangeBounds = {},
 ): readonly ByteRange[] {
   const ranges: ByteRange[] = [];
   for (const { startByte, endByte } of chunks) {

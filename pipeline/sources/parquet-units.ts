@@ -1,6 +1,7 @@
 import type { FileMetaData, PageHeader } from 'hyparquet';
 import { parquetHeader } from 'hyparquet/src/column.js';
 import { getSchemaPath } from 'hyparquet/src/schema.js';
+import { bytesToSend, type SpareMemory } from '../spare-memory.ts';
 import type { EncodedDocuments, EncodedPage } from '../types.ts';
 import type { ByteFile } from './byte-file.ts';
 import { MAX_CHUNK_BYTES, MAX_CHUNK_DOCUMENTS } from './chunker.ts';
@@ -51,6 +52,13 @@ export interface DecodedUnit extends UnitEnd {
   readonly values: AsyncIterable<TextValues>;
 }
 
+export interface PageUnitOptions {
+  /** Rows of the first chunk that are not wanted; pages wholly inside are left out. */
+  readonly skipRows: number;
+  /** For the bytes of encoded units. */
+  readonly memory: SpareMemory<SharedArrayBuffer>;
+}
+
 /** A page on its way into a unit. */
 interface FoundPage extends Omit<EncodedPage, 'start' | 'end'> {
   readonly bytes: Uint8Array;
@@ -63,21 +71,20 @@ interface FoundPage extends Omit<EncodedPage, 'start' | 'end'> {
  * is a unit by itself, and decoded here.
  *
  * @param bytes of the chunks, from `file`
- * @param skipRows rows of the first chunk that are not wanted; pages wholly inside are left out
  * @throws TacoError `corrupt` naming file, row group and byte; `bad-config` for a page that does not fit into memory
  */
 export async function* pageUnits(
   { file, metadata }: { readonly file: ByteFile; readonly metadata: FileMetaData },
   chunks: readonly ColumnChunk[],
   bytes: SequentialBytes,
-  skipRows: number,
+  { skipRows, memory }: PageUnitOptions,
 ): AsyncGenerator<PageUnit> {
   const [first] = chunks;
   if (first === undefined) return;
   const { name } = file;
   const schemaPath = getSchemaPath(metadata.schema, first.metadata.path_in_schema);
   const isRequired = schemaPath.at(-1)!.element.repetition_type === 'REQUIRED';
-  const unit = new UnitBuilder(name, schemaPath);
+  const unit = new UnitBuilder(name, schemaPath, memory);
   const decoder = new PageDecoder();
   for (const chunk of chunks) {
     const skipped = chunk === first ? skipRows : 0;
@@ -164,7 +171,11 @@ async function* scanPages(
         ...{ name, group, fileOffset, firstRow, codec: chunk.metadata.codec, header },
         take: () => source.take(start, end),
         pieces: () => source.pieces(bodyStart, end),
-        again: () => readAhead(file, planRanges([{ startByte: bodyStart, endByte: end }])),
+        again: () =>
+          readAhead(
+            file,
+            planRanges([{ startByte: bodyStart, endByte: end }], { maxRangeBytes: file.maxRangeBytes }),
+          ),
       };
       if (!isDictionaryPage(header)) row += numValuesOf(header);
     }
@@ -209,6 +220,7 @@ interface UnitPart extends UnitEnd {
 class UnitBuilder {
   readonly #name: string;
   readonly #schemaPath: EncodedDocuments['schemaPath'];
+  readonly #memory: SpareMemory<SharedArrayBuffer>;
   #pages: FoundPage[] = [];
   #numRows = 0;
   #textBytes = 0;
@@ -219,8 +231,13 @@ class UnitBuilder {
   /** Whether the unit holds it already. */
   #hasDictionary = false;
 
-  constructor(name: string, schemaPath: EncodedDocuments['schemaPath']) {
+  constructor(
+    name: string,
+    schemaPath: EncodedDocuments['schemaPath'],
+    memory: SpareMemory<SharedArrayBuffer>,
+  ) {
     this.#name = name;
+    this.#memory = memory;
     // The other columns need not travel to a worker.
     this.#schemaPath = schemaPath.map((node) => ({ ...node, children: [] }));
   }
@@ -266,7 +283,16 @@ class UnitBuilder {
   }
 
   take(): EncodedUnit {
-    const documents = this.#documentsOf(this.#pages);
+    const numBytes = this.#pages.reduce((sum, page) => sum + page.bytes.length, 0);
+    const bytes = bytesToSend(this.#memory, numBytes);
+    let start = 0;
+    const pages = this.#pages.map(({ group, fileOffset, firstRow, codec, skipValues, bytes: part }) => {
+      bytes.set(part, start);
+      start += part.length;
+      return { group, fileOffset, firstRow, codec, skipValues, start: start - part.length, end: start };
+    });
+    const schemaPath = this.#schemaPath;
+    const documents = { kind: 'parquet', name: this.#name, bytes, pages, schemaPath } as const;
     const unit = { kind: 'encoded', documents, textBytes: this.#textBytes, end: this.#end! } as const;
     this.#pages = [];
     this.#numRows = 0;
@@ -275,19 +301,9 @@ class UnitBuilder {
     return unit;
   }
 
-  /** A page without its dictionary. */
-  only(page: FoundPage): EncodedDocuments {
-    return this.#documentsOf([page]);
-  }
-
-  #documentsOf(found: readonly FoundPage[]): EncodedDocuments {
-    const bytes = new Uint8Array(found.reduce((sum, page) => sum + page.bytes.length, 0));
-    let start = 0;
-    const pages = found.map(({ group, fileOffset, firstRow, codec, skipValues, bytes: part }) => {
-      bytes.set(part, start);
-      start += part.length;
-      return { group, fileOffset, firstRow, codec, skipValues, start: start - part.length, end: start };
-    });
+  /** A page without its dictionary, for this thread. */
+  only({ bytes, ...page }: FoundPage): EncodedDocuments {
+    const pages = [{ ...page, start: 0, end: bytes.length }];
     return { kind: 'parquet', name: this.#name, bytes, pages, schemaPath: this.#schemaPath };
   }
 }

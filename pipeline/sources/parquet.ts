@@ -1,8 +1,9 @@
 import { type FileMetaData, parquetMetadataAsync } from 'hyparquet';
 import { messageOf, TacoError } from '../errors.ts';
+import { sharedMemory, SpareMemory } from '../spare-memory.ts';
 import type { SourceCursor } from '../types.ts';
 import type { ByteFile } from './byte-file.ts';
-import { chunkDocuments, type DocumentBatch } from './chunker.ts';
+import { chunkDocuments, type DocumentBatch, MAX_CHUNKS_UNDER_WAY } from './chunker.ts';
 import { type ColumnChunk, columnChunks, planRanges } from './parquet-plan.ts';
 import { type DecodedUnit, pageUnits } from './parquet-units.ts';
 import { prefetch } from './prefetch.ts';
@@ -72,6 +73,7 @@ function withTail(file: ByteFile): ByteFile {
   return {
     name: file.name,
     sizeBytes: file.sizeBytes,
+    maxRangeBytes: file.maxRangeBytes,
     close: () => file.close(),
     async read(start, end) {
       if (end <= tailStart || (start < tailStart && tail === undefined)) return file.read(start, end);
@@ -91,6 +93,7 @@ export async function* readParquetFiles(
   from: SourceCursor,
 ): AsyncGenerator<SourceChunk> {
   const { sizesBytes } = options;
+  const memory = new SpareMemory(sharedMemory, MAX_CHUNKS_UNDER_WAY);
   let ahead = from.file < sizesBytes.length ? openAhead(options, from.file) : undefined;
   let bytesBefore = sizesBytes.slice(0, from.file).reduce((sum, size) => sum + size, 0);
   try {
@@ -102,7 +105,7 @@ export async function* readParquetFiles(
         if (index + 1 < sizesBytes.length) ahead ??= openAhead(options, index + 1);
       };
       try {
-        yield* readFile(parquet, cursor, bytesBefore, openNext);
+        yield* readFile(parquet, cursor, { bytesBefore, openNext, memory });
       } finally {
         await parquet.file.close();
       }
@@ -120,15 +123,22 @@ function openAhead(options: ParquetReadOptions, index: number): Promise<ParquetF
   return opening;
 }
 
+interface ReadFileOptions {
+  readonly bytesBefore: number;
+  /** Called when the last ranges are being read. */
+  readonly openNext: () => void;
+  /** For the pages of chunks. */
+  readonly memory: SpareMemory<SharedArrayBuffer>;
+}
+
 async function* readFile(
   parquet: ParquetFile,
   from: SourceCursor,
-  bytesBefore: number,
-  openNext: () => void,
+  { bytesBefore, openNext, memory }: ReadFileOptions,
 ): AsyncGenerator<SourceChunk> {
   const { file } = parquet;
   const chunks = parquet.chunks.slice(from.group);
-  const ranges = planRanges(chunks);
+  const ranges = planRanges(chunks, { maxRangeBytes: file.maxRangeBytes });
   const segments = prefetch(
     (function* () {
       for (const [index, range] of ranges.entries()) {
@@ -145,16 +155,19 @@ async function* readFile(
       next: cursorAt(parquet, from.file, chunk, row),
       inputBytes: bytesBefore + Math.floor((file.sizeBytes * (chunk.firstRow + row)) / parquet.numRows),
     });
+    const reuse = (used: SharedArrayBuffer): void => {
+      memory.give(used);
+    };
     const bytes = new SequentialBytes(segments);
-    for await (const unit of pageUnits(parquet, chunks, bytes, from.row)) {
+    for await (const unit of pageUnits(parquet, chunks, bytes, { skipRows: from.row, memory })) {
       const { chunk, row } = unit.end;
       const { next, inputBytes } = place(chunk, row);
       if (unit.kind === 'encoded') {
         const { documents, textBytes } = unit;
-        yield { documents, textBytes, next, inputBytes };
+        yield { documents, textBytes, reuse, next, inputBytes };
       } else {
         const batches = documentBatches(unit, (at) => place(chunk, at));
-        yield* chunkDocuments(batches, { cursor: next, totalBytes: inputBytes });
+        yield* chunkDocuments(batches, { cursor: next, totalBytes: inputBytes }, memory);
       }
     }
   } finally {

@@ -26,7 +26,7 @@ export interface SourceIdentity {
 }
 
 /** A run of whole documents of one source. Its borders depend on the source's files alone. */
-export interface SourceChunk extends Pick<DocumentChunk, 'documents' | 'textBytes'> {
+export interface SourceChunk extends Pick<DocumentChunk, 'documents' | 'textBytes' | 'reuse'> {
   /** Reading from here gives the chunks that follow this one. */
   readonly next: SourceCursor;
   /** Bytes of this source's files that lie behind `next`, for progress. */

@@ -1,4 +1,5 @@
 import { TacoError } from '../errors.ts';
+import { memoryToSend } from '../spare-memory.ts';
 import type { SpecialTokenIds, TokenChunk } from '../types.ts';
 import { AddedTokenMatcher, isPlain } from './added-tokens.ts';
 import { CharacterTable } from './character-table.ts';
@@ -39,10 +40,10 @@ export interface Tokenizer {
    * Ids and hashes of documents.
    * @param text their bytes, one after another
    * @param ends [num documents] exclusive end of each in `text`
-   * @param spare memory for the ids, used if it is large enough
+   * @param spare memory for ids, ends and hashes, used if it is large enough
    * @throws TacoError `corrupt` for a document of more than 24 Mi tokens, which is none
    */
-  encodeDocuments(text: Uint8Array, ends: Uint32Array, spare?: ArrayBuffer): TokenizedDocuments;
+  encodeDocuments(text: Uint8Array, ends: Uint32Array, spare?: SharedArrayBuffer): TokenizedDocuments;
   /**
    * Text of ids, as Hugging Face's `decode` writes it: pieces joined, spaces before punctuation removed.
    * @throws RangeError for an id outside the vocabulary
@@ -73,12 +74,11 @@ const MAX_DOCUMENT_TOKENS = 24 * 1024 * 1024;
 /** A text above this is loaded piece by piece. */
 const MAX_LOAD_BYTES = 4 * 1024 * 1024;
 
-type EncodedIds = Pick<TokenizedDocuments, 'ids' | 'ends'>;
+/** The hashes are still to be filled in. */
+type EncodedIds = Pick<TokenizedDocuments, 'ids' | 'ends' | 'hashes'>;
 
-/** Chunks are of about the same size: with some room at its end the memory of one suits the next. */
-function roomFor(numBytes: number): number {
-  return (Math.floor(numBytes / 65_536) + 2) * 65_536;
-}
+/** 32-bit lanes of a document's hash. */
+const HASH_LANES = 4;
 
 function tooManyTokens(document: Uint8Array): TacoError {
   const beginning = JSON.stringify(new TextDecoder().decode(document.subarray(0, 60)));
@@ -107,6 +107,7 @@ class WordPieceTokenizer implements Tokenizer {
   readonly #normalizedMatcher: AddedTokenMatcher;
 
   #length = 0;
+  #ends = new Uint32Array(1024);
   /** First place at or behind the last search where an added token may begin. */
   #candidate = 0;
 
@@ -154,37 +155,47 @@ class WordPieceTokenizer implements Tokenizer {
     return Int32Array.from(this.#scanner.ids.subarray(0, count));
   }
 
-  encodeDocuments(text: Uint8Array, textEnds: Uint32Array, spare?: ArrayBuffer): TokenizedDocuments {
-    const hashes = new Uint32Array(4 * textEnds.length);
-    const { ids, ends } =
+  encodeDocuments(text: Uint8Array, textEnds: Uint32Array, spare?: SharedArrayBuffer): TokenizedDocuments {
+    const { ids, ends, hashes } =
       text.length > MAX_LOAD_BYTES && this.#isBlank !== undefined
         ? this.#encodeBySegments(text, textEnds, this.#isBlank)
         : this.#encodeAtOnce(text, textEnds, spare);
     const view = new DataView(text.buffer, text.byteOffset, text.length);
     for (let index = 0; index < textEnds.length; index += 1) {
-      hashDocument(view, index === 0 ? 0 : textEnds[index - 1]!, textEnds[index]!, hashes, 4 * index);
+      hashDocument(
+        view,
+        index === 0 ? 0 : textEnds[index - 1]!,
+        textEnds[index]!,
+        hashes,
+        HASH_LANES * index,
+      );
     }
     let numUnknown = 0;
     for (let at = 0; at < ids.length; at += 1) if (ids[at] === this.specialTokenIds.unk) numUnknown += 1;
     return { ids, ends, hashes, textBytes: text.length, numUnknown };
   }
 
-  #encodeAtOnce(text: Uint8Array, textEnds: Uint32Array, spare: ArrayBuffer | undefined): EncodedIds {
+  #encodeAtOnce(text: Uint8Array, textEnds: Uint32Array, spare: SharedArrayBuffer | undefined): EncodedIds {
     this.#load(text);
-    const ends = new Uint32Array(textEnds.length);
+    const numDocuments = textEnds.length;
+    if (this.#ends.length < numDocuments) this.#ends = new Uint32Array(2 * numDocuments);
     let start = 0;
     let count = 0;
-    for (let index = 0; index < textEnds.length; index += 1) {
+    for (let index = 0; index < numDocuments; index += 1) {
       const end = textEnds[index]!;
       count = this.#encodeDocument(start, end, count);
-      ends[index] = count;
+      this.#ends[index] = count;
       start = end;
     }
-    const numBytes = count * Int32Array.BYTES_PER_ELEMENT;
-    const fits = spare !== undefined && spare.byteLength >= numBytes;
-    const ids = new Int32Array(fits ? spare : new ArrayBuffer(roomFor(numBytes)), 0, count);
+    // One piece of memory for all: documents may be single sentences, with more hash than ids.
+    const numBytes = 4 * (HASH_LANES * numDocuments + numDocuments + count);
+    const memory = memoryToSend(spare, numBytes);
+    const hashes = new Uint32Array(memory, 0, HASH_LANES * numDocuments);
+    const ends = new Uint32Array(memory, hashes.byteLength, numDocuments);
+    const ids = new Int32Array(memory, hashes.byteLength + ends.byteLength, count);
+    ends.set(this.#ends.subarray(0, numDocuments));
     ids.set(this.#scanner.ids.subarray(0, count));
-    return { ids, ends };
+    return { ids, ends, hashes };
   }
 
   /** The same with little memory: the scanner has room for as many ids as it holds bytes. */
@@ -212,7 +223,7 @@ class WordPieceTokenizer implements Tokenizer {
       ids.set(part, at);
       at += part.length;
     }
-    return { ids, ends };
+    return { ids, ends, hashes: new Uint32Array(HASH_LANES * textEnds.length) };
   }
 
   decode(ids: ArrayLike<number>, { skipSpecialTokens = false }: DecodeOptions = {}): string {

@@ -38,6 +38,7 @@ export const i32 = {
     alignment,
     ...unsigned(offset),
   ],
+  store8: (address: I32, value: I32): Statement => [...address.code, ...value.code, 0x3a, 0, 0],
   const: (value: number): I32 => ({ type: 'i32', code: [0x41, ...signed(value)] }),
   add: binary<'i32', 'i32'>('i32', 0x6a),
   sub: binary<'i32', 'i32'>('i32', 0x6b),

@@ -1,9 +1,11 @@
 import { TacoError } from '../errors.ts';
+import { MAX_GROUPS_UNDER_WAY } from '../shards/writer.ts';
+import { ownMemory, sharedMemory, SpareMemory } from '../spare-memory.ts';
 import { addStageTimes, type StageTimes } from '../stage-times.ts';
 import type { TokenizerSpec } from '../text/vocabulary.ts';
 import type { DocumentChunk } from '../types.ts';
 import { type AssignedJob, JobThread } from './job-thread.ts';
-import { createJobRunner, type JobResult, type TokenPart } from './jobs.ts';
+import { bytesOf, createJobRunner, type JobResult, MAX_PART_BYTES, type TokenPart } from './jobs.ts';
 
 export interface JobPoolOptions {
   readonly spec: TokenizerSpec;
@@ -21,7 +23,7 @@ export interface JobPoolOptions {
 export interface JobPool {
   readonly workers: number;
   /**
-   * Tokenizes a chunk, whose buffers are moved.
+   * Tokenizes a chunk, whose buffers are moved, or, shared ones, given back to its source when it is done.
    * @param onPart takes each part as soon as it is there
    * @returns settles behind the last part; rejects with TacoError `worker` when a worker fails, dies or hangs, or with
    *   the error of the documents; from then on every job does
@@ -29,8 +31,10 @@ export interface JobPool {
   tokenize(chunk: DocumentChunk, onPart: (part: TokenPart) => void): Promise<void>;
   /** Encodes a row group, whose buffer is moved, as the page of a shard. Rejects as `tokenize`. */
   encode(ids: Int32Array<ArrayBuffer>, rows: number): Promise<Uint8Array<ArrayBuffer>>;
-  /** Takes back the memory of ids or of a page that nobody reads any more: a later job has its result there. */
-  recycle(result: Int32Array<ArrayBuffer> | Uint8Array<ArrayBuffer>): void;
+  /** Memory for `numIds` ids to be encoded: that of ids that were, if there are some. What is in it is left as it is. */
+  memoryForRows(numIds: number): Int32Array<ArrayBuffer>;
+  /** Takes back the memory of ids, ends and hashes or of a page that nobody reads any more: a later job has its result there. */
+  recycle(result: Int32Array | Uint8Array<ArrayBuffer>): void;
   /** Ends the threads at once. Jobs under way reject with TacoError `worker`. */
   end(): void;
 }
@@ -40,10 +44,6 @@ const JOBS_PER_WORKER = 2;
 
 /** Text of a page, or a document, that is far from the usual. */
 const LARGE_JOB_BYTES = 8 * 1024 * 1024;
-
-/** Memory kept for results to come, of either kind: more than is under way at a time would lie idle. */
-const MAX_SPARES = 16;
-const MAX_SPARE_BYTES = 4 * 1024 * 1024;
 
 /** How many chunks a source should keep in flight so that no worker waits: `pullFrom`'s window. */
 export function tokenizerWindow(workers: number): number {
@@ -63,33 +63,46 @@ export function createJobPool(options: JobPoolOptions): JobPool {
     });
   }
   const dispatch = workers === 0 ? ownThread(spec) : threadsOf(options);
-  const run = (asked: Omit<QueuedJob, 'onDone' | 'reject'>): Promise<void> =>
+  const run = (asked: Omit<QueuedJob, 'onDone' | 'reject'>): Promise<ArrayBuffer | undefined> =>
     new Promise((resolve, reject) => {
       dispatch.run({
         ...asked,
-        onDone: (spent) => {
+        onDone: (spent, memory) => {
           if (times !== undefined) addStageTimes(times, spent);
-          resolve();
+          resolve(memory);
         },
         reject,
       });
     });
-  // Fresh memory for each result would keep the garbage collectors of all threads busy.
-  const spares = { tokenize: [] as ArrayBuffer[], encode: [] as ArrayBuffer[] };
+  const spares = {
+    tokens: new SpareMemory(sharedMemory, tokenizerWindow(workers) + 1),
+    rows: new SpareMemory(ownMemory, MAX_GROUPS_UNDER_WAY),
+    pages: new SpareMemory(ownMemory, MAX_GROUPS_UNDER_WAY),
+  };
+  /** For each part of a chunk. */
+  const sparesFor = (textBytes: number): SharedArrayBuffer[] => {
+    const numParts = Math.max(1, Math.ceil(textBytes / MAX_PART_BYTES));
+    return Array.from({ length: numParts }, () => spares.tokens.take()).filter(
+      (spare) => spare !== undefined,
+    );
+  };
   return {
     workers,
-    tokenize: ({ documents, textBytes }, onPart) =>
-      run({
-        job: { kind: 'tokenize', documents, spare: spares.tokenize.pop() },
+    async tokenize({ documents, textBytes, reuse }, onPart) {
+      await run({
+        job: { kind: 'tokenize', documents, spares: sparesFor(textBytes) },
         sizeBytes: textBytes,
         isUrgent: false,
         // A job of one kind has results of one type.
         onResult: onPart as AssignedJob['onResult'],
-      }),
+      });
+      const { buffer } = bytesOf(documents);
+      if (buffer instanceof SharedArrayBuffer) reuse?.(buffer);
+    },
     async encode(ids, rows) {
       let page: JobResult | undefined;
-      await run({
-        job: { kind: 'encode', ids, rows, spare: spares.encode.pop() },
+      const memory = await run({
+        job: { kind: 'encode', ids, rows, spare: spares.pages.take() },
         sizeBytes: ids.byteLength,
         // What is packed leaves memory before more comes in.
         isUrgent: true,
@@ -97,11 +110,13 @@ export function createJobPool(options: JobPoolOptions): JobPool {
           page = result;
         },
       });
+      if (memory !== undefined) spares.rows.give(memory);
       return page as Uint8Array<ArrayBuffer>;
     },
+    memoryForRows: (numIds) => new Int32Array(spares.rows.takeBytes(4 * numIds), 0, numIds),
     recycle(result) {
-      const kept = result instanceof Uint8Array ? spares.encode : spares.tokenize;
-      if (kept.length < MAX_SPARES && result.buffer.byteLength <= MAX_SPARE_BYTES) kept.push(result.buffer);
+      if (result instanceof Uint8Array) spares.pages.give(result.buffer);
+      else if (result.buffer instanceof SharedArrayBuffer) spares.tokens.give(result.buffer);
     },
     end: dispatch.end,
   };
@@ -122,7 +137,7 @@ function ownThread(spec: TokenizerSpec): Dispatcher {
   return {
     run: ({ job, onResult, onDone, reject }) => {
       try {
-        onDone(runner.run(job, onResult));
+        onDone(runner.run(job, onResult), job.kind === 'encode' ? job.ids.buffer : undefined);
       } catch (error) {
         reject(error as TacoError);
       }
@@ -171,10 +186,10 @@ function threadsOf({ spec, workers, workerUrl, hangTimeoutMs = 20_000 }: JobPool
       underWay.add(job);
       thread.send({
         ...job,
-        onDone: (times) => {
+        onDone: (times, memory) => {
           underWay.delete(job);
           assign();
-          job.onDone(times);
+          job.onDone(times, memory);
         },
       });
     }

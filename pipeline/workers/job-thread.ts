@@ -2,7 +2,7 @@ import { messageOf, TacoError, restoredError } from '../errors.ts';
 import type { StageTimes } from '../stage-times.ts';
 import type { TokenizerSpec } from '../text/vocabulary.ts';
 import type { JobReply, JobWorkerData } from './job-worker.ts';
-import type { Job, JobResult } from './jobs.ts';
+import { type Job, type JobResult, movable } from './jobs.ts';
 import { startWorker, type WorkerThread } from './worker-thread.ts';
 
 /** Text that makes the patience with a worker grow by its base again. */
@@ -27,7 +27,8 @@ export interface AssignedJob {
   /** Bytes of text, or of ids: what patience is measured by. */
   readonly sizeBytes: number;
   readonly onResult: (result: JobResult) => void;
-  readonly onDone: (times: Partial<StageTimes>) => void;
+  /** @param memory that of ids that were encoded, given back */
+  readonly onDone: (times: Partial<StageTimes>, memory: ArrayBuffer | undefined) => void;
 }
 
 /** One worker thread that does jobs in order, with an eye on whether it lives. */
@@ -97,7 +98,7 @@ export class JobThread {
           clearInterval(this.#watch);
           this.#watch = undefined;
         }
-        onDone(reply.times);
+        onDone(reply.times, reply.memory);
         return;
       }
       case 'error': {
@@ -128,10 +129,9 @@ export class JobThread {
 }
 
 function buffersOf(job: Job): ArrayBuffer[] {
-  const spare = job.spare === undefined ? [] : [job.spare];
-  if (job.kind === 'encode') return [job.ids.buffer, ...spare];
+  if (job.kind === 'encode') return movable(job.ids.buffer, job.spare);
   const { documents } = job;
   return documents.kind === 'text'
-    ? [documents.text.buffer, documents.ends.buffer, ...spare]
-    : [documents.bytes.buffer, ...spare];
+    ? movable(documents.text.buffer, documents.ends.buffer)
+    : movable(documents.bytes.buffer);
 }

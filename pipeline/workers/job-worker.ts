@@ -3,7 +3,7 @@ import { parentPort, workerData } from 'node:worker_threads';
 import { type ErrorMessage, errorMessageOf } from '../errors.ts';
 import type { StageTimes } from '../stage-times.ts';
 import type { TokenizerSpec } from '../text/vocabulary.ts';
-import { createJobRunner, type Job, type JobResult } from './jobs.ts';
+import { createJobRunner, type Job, type JobResult, movable } from './jobs.ts';
 
 /** What a thread is started with. */
 export interface JobWorkerData {
@@ -14,12 +14,13 @@ export interface JobWorkerData {
 export type JobReply =
   | { readonly kind: 'ready' }
   | { readonly kind: 'result'; readonly result: JobResult }
-  | { readonly kind: 'done'; readonly times: Partial<StageTimes> }
+  /** Gives back the memory of ids that were encoded. */
+  | { readonly kind: 'done'; readonly times: Partial<StageTimes>; readonly memory?: ArrayBuffer }
   | { readonly kind: 'error'; readonly error: ErrorMessage };
 
 function buffersOf(result: JobResult): ArrayBuffer[] {
   if (result instanceof Uint8Array) return [result.buffer];
-  return [result.ids.buffer, result.ends.buffer, result.hashes.buffer];
+  return movable(result.ids.buffer, result.ends.buffer, result.hashes.buffer);
 }
 
 const port = parentPort;
@@ -31,7 +32,10 @@ port.on('message', (job: Job) => {
     const times = runner.run(job, (result) => {
       port.postMessage({ kind: 'result', result } satisfies JobReply, buffersOf(result));
     });
-    port.postMessage({ kind: 'done', times } satisfies JobReply);
+    if (job.kind === 'encode') {
+      const memory = job.ids.buffer;
+      port.postMessage({ kind: 'done', times, memory } satisfies JobReply, [memory]);
+    } else port.postMessage({ kind: 'done', times } satisfies JobReply);
   } catch (error) {
     port.postMessage({ kind: 'error', error: errorMessageOf(error) } satisfies JobReply);
   }

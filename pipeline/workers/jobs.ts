@@ -6,14 +6,14 @@ import type { TokenizerSpec } from '../text/vocabulary.ts';
 import { createTokenizer } from '../text/wordpiece.ts';
 import type { DocumentChunk, EncodedDocuments, TokenChunk } from '../types.ts';
 
-/** Work for a thread. The buffers of a job are moved to the thread. */
+/** Work for a thread. The buffers of a job are moved to the thread, unless they are shared memory. */
 export type Job = TokenizeJob | EncodeJob;
 
 export interface TokenizeJob {
   readonly kind: 'tokenize';
   readonly documents: DocumentChunk['documents'];
-  /** Memory for the ids, used if it is large enough. */
-  readonly spare: ArrayBuffer | undefined;
+  /** Memory for the tokens of each part, used where it is large enough. */
+  readonly spares: readonly SharedArrayBuffer[];
 }
 
 /** The page of a row group: see `encodeListPage`. */
@@ -23,6 +23,16 @@ export interface EncodeJob {
   readonly rows: number;
   /** Memory for the page, used if it is large enough. */
   readonly spare: ArrayBuffer | undefined;
+}
+
+/** The text of documents, or their pages. */
+export function bytesOf(documents: DocumentChunk['documents']): Uint8Array {
+  return documents.kind === 'text' ? documents.text : documents.bytes;
+}
+
+/** Those of buffers that are moved to another thread, each once; the others both threads see. */
+export function movable(...buffers: readonly (ArrayBufferLike | undefined)[]): ArrayBuffer[] {
+  return [...new Set(buffers.filter((buffer) => buffer instanceof ArrayBuffer))];
 }
 
 /** What is known of a chunk's tokens without knowing where the chunk comes from. */
@@ -47,22 +57,24 @@ export function createJobRunner(spec: TokenizerSpec): JobRunner {
   const texts = new TextJoiner();
 
   const tokenize = (
-    { documents, spare }: TokenizeJob,
+    { documents, spares }: TokenizeJob,
     emit: (part: TokenPart) => void,
   ): Partial<StageTimes> => {
     const startedAt = performance.now();
     const decompressedBefore = decoder.decompressMs;
     let tokenizeMs = 0;
     let firstDocument = 0;
+    let part = 0;
     const encode = ({ text, ends }: Omit<TextPart, 'isLast'>, isLast: boolean): void => {
       const begunAt = performance.now();
-      const tokens = tokenizer.encodeDocuments(text, ends, firstDocument === 0 ? spare : undefined);
+      const tokens = tokenizer.encodeDocuments(text, ends, spares[part]);
+      part += 1;
       emit({ ...tokens, numCharacters: countCharacters(text), firstDocument, isLast });
       firstDocument += ends.length;
       tokenizeMs += performance.now() - begunAt;
     };
     if (documents.kind === 'text') encode(documents, true);
-    else for (const { isLast, ...part } of textsOf(documents, decoder, texts)) encode(part, isLast);
+    else for (const { isLast, ...joined } of textsOf(documents, decoder, texts)) encode(joined, isLast);
     const decompress = decoder.decompressMs - decompressedBefore;
     const decode = performance.now() - startedAt - decompress - tokenizeMs;
     return { decompress, decode, tokenize: tokenizeMs };
@@ -79,7 +91,7 @@ export function createJobRunner(spec: TokenizerSpec): JobRunner {
 }
 
 /** A thread tokenizes about this much text at a time; a larger document by itself. */
-const MAX_PART_BYTES = 2 * 1024 * 1024;
+export const MAX_PART_BYTES = 2 * 1024 * 1024;
 
 interface TextPart {
   readonly text: Uint8Array;
@@ -92,42 +104,57 @@ interface TextPart {
  * than a thread should hold as text and tokens at once. The last one may be empty.
  */
 function* textsOf(documents: EncodedDocuments, decoder: PageDecoder, texts: TextJoiner): Generator<TextPart> {
-  let part: Uint8Array[] = [];
-  let numBytes = 0;
+  // What a damaged page left behind.
+  texts.take();
   for (const values of decoder.decode(documents)) {
     for (const value of values) {
       if (value === null || value === undefined || value.length === 0) continue;
-      if (part.length > 0 && numBytes + value.length > MAX_PART_BYTES) {
-        yield { ...texts.join(part, numBytes), isLast: false };
-        part = [];
-        numBytes = 0;
-      }
-      part.push(value);
-      numBytes += value.length;
+      if (!texts.fits(value)) yield { ...texts.take(), isLast: false };
+      // A document above the bound has a part of its own.
+      if (value.length > MAX_PART_BYTES)
+        yield { text: value, ends: Uint32Array.of(value.length), isLast: false };
+      else texts.add(value);
     }
   }
-  yield { ...texts.join(part, numBytes), isLast: true };
+  yield { ...texts.take(), isLast: true };
 }
+
+/** Below this a loop is faster than a call. */
+const SHORT_COPY_BYTES = 64;
 
 /** Puts documents one after another into a buffer that it keeps: fresh memory for every part costs more than the copy. */
 class TextJoiner {
   readonly #text = new Uint8Array(MAX_PART_BYTES);
+  #ends = new Uint32Array(1024);
+  #numBytes = 0;
+  #numDocuments = 0;
 
-  /** @returns views, valid until the next call */
-  join(documents: readonly Uint8Array[], numBytes: number): { text: Uint8Array; ends: Uint32Array } {
-    // A document above the bound has a part of its own.
-    const [only] = documents;
-    if (only !== undefined && numBytes > MAX_PART_BYTES)
-      return { text: only, ends: Uint32Array.of(numBytes) };
-    const text = this.#text.subarray(0, numBytes);
-    const ends = new Uint32Array(documents.length);
-    let end = 0;
-    for (let index = 0; index < documents.length; index += 1) {
-      const document = documents[index]!;
-      text.set(document, end);
-      end += document.length;
-      ends[index] = end;
+  /** Whether a document has room, or would have none anyway. */
+  fits({ length }: Uint8Array): boolean {
+    return this.#numDocuments === 0 || this.#numBytes + length <= MAX_PART_BYTES;
+  }
+
+  add(document: Uint8Array): void {
+    const text = this.#text;
+    const start = this.#numBytes;
+    if (document.length > SHORT_COPY_BYTES) text.set(document, start);
+    else for (let at = 0; at < document.length; at += 1) text[start + at] = document[at]!;
+    this.#numBytes = start + document.length;
+    if (this.#numDocuments === this.#ends.length) {
+      const larger = new Uint32Array(2 * this.#ends.length);
+      larger.set(this.#ends);
+      this.#ends = larger;
     }
+    this.#ends[this.#numDocuments] = this.#numBytes;
+    this.#numDocuments += 1;
+  }
+
+  /** Begins anew. @returns views of what there is, valid until the next `add` */
+  take(): { text: Uint8Array; ends: Uint32Array } {
+    const text = this.#text.subarray(0, this.#numBytes);
+    const ends = this.#ends.subarray(0, this.#numDocuments);
+    this.#numBytes = 0;
+    this.#numDocuments = 0;
     return { text, ends };
   }
 }

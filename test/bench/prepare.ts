@@ -2,15 +2,19 @@
  * Preparation end to end, from Parquet files on disk to Parquet shards on disk, against the original's steps with
  * Hugging Face's libraries on the same files in the same run.
  *
- *     npm run bench:prepare -- [--megabytes 200] [--rounds 3] [--wikipedia FILES] [--books FILES] [--no-peers]
+ *     npm run bench:prepare -- [--megabytes 200] [--copies 5] [--rounds 3] [--wikipedia FILES] [--books FILES] [--no-peers]
  *
- * Without files a corpus of each shape is made up (bench/corpus.ts). Python with `datasets` and `transformers` is
- * looked for on the path and in TACO_PYTHON; without it only ours is measured. Times are of whole processes, start
- * included; memory is the peak of the process, or of all of a peer's together.
+ * Without files a corpus of each shape is made up (bench/corpus.ts); its files are there several times over, so that
+ * neither making it nor the start of a process is most of what is measured. Python with `datasets` and `transformers`
+ * is looked for on the path and in TACO_PYTHON; without it only ours is measured. Times are of whole processes, start
+ * included; the steady rate is that of what the copies add to the corpus alone. The peer is measured on the corpus
+ * alone and on half of it, to see that its rate does not grow with the size, and compared by the better of the two.
+ * Memory is the peak of the process, or of all of a peer's together; processor time tells on a busy machine what the
+ * clock does not.
  */
 import { spawn } from 'node:child_process';
-import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { linkSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { loadavg, tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
@@ -23,6 +27,8 @@ import { type CorpusShape, writeCorpus } from './corpus.ts';
 
 interface Measured {
   readonly seconds: number;
+  /** Of all threads and of children that have ended. */
+  readonly cpuSeconds: number;
   readonly peakBytes: number;
   readonly output: string;
 }
@@ -38,6 +44,17 @@ function memoryOf(pid: number): number {
       readFileSync(`/proc/${pid}/task/${task}/children`, 'utf8').split(' ').filter(Boolean).map(Number),
     );
     return children.reduce((sum, child) => sum + memoryOf(child), own);
+  } catch {
+    return 0;
+  }
+}
+
+/** Clock ticks are hundredths of a second on Linux. */
+function cpuSecondsOf(pid: number): number {
+  try {
+    const stat = readFileSync(`/proc/${pid}/stat`, 'utf8');
+    const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
+    return fields.slice(11, 15).reduce((sum, ticks) => sum + Number(ticks), 0) / 100;
   } catch {
     return 0;
   }
@@ -61,7 +78,9 @@ async function measure(
     });
   }
   let peakBytes = 0;
+  let cpuSeconds = 0;
   const watch = setInterval(() => {
+    cpuSeconds = Math.max(cpuSeconds, cpuSecondsOf(child.pid!));
     peakBytes = Math.max(peakBytes, memoryOf(child.pid!));
   }, 50);
   const status = await new Promise((resolve, reject) => {
@@ -70,7 +89,7 @@ async function measure(
   });
   clearInterval(watch);
   if (status !== 0) throw new Error(`${program} ${args.join(' ')} failed:\n${output}`);
-  return { seconds: (performance.now() - startedAt) / 1000, peakBytes, output };
+  return { seconds: (performance.now() - startedAt) / 1000, cpuSeconds, peakBytes, output };
 }
 
 function median(values: readonly number[]): number {
@@ -80,10 +99,11 @@ function median(values: readonly number[]): number {
 /** One row of the table: rates are of the median of the rounds. */
 function report(name: string, runs: readonly Measured[], { textBytes, tokens }: Facts): number {
   const seconds = median(runs.map((run) => run.seconds));
+  const cpu = median(runs.map((run) => run.cpuSeconds));
   const peak = Math.max(...runs.map((run) => run.peakBytes));
   const rate = textBytes / 1e6 / seconds;
   console.log(
-    `  ${name.padEnd(26)}${rate.toFixed(1).padStart(7)} MB/s ${(tokens / 1e6 / seconds).toFixed(2).padStart(7)} M tokens/s ${(peak / 1e6).toFixed(0).padStart(6)} MB  (${seconds.toFixed(2)} s)`,
+    `  ${name.padEnd(34)}${rate.toFixed(1).padStart(7)} MB/s ${(tokens / 1e6 / seconds).toFixed(2).padStart(7)} M tokens/s ${(peak / 1e6).toFixed(0).padStart(6)} MB  (${seconds.toFixed(2)} s, processor ${cpu.toFixed(2)} s)`,
   );
   return seconds;
 }
@@ -96,6 +116,7 @@ interface Facts {
 const { values } = parseArgs({
   options: {
     megabytes: { type: 'string', default: '200' },
+    copies: { type: 'string', default: '5' },
     rounds: { type: 'string', default: '3' },
     wikipedia: { type: 'string' },
     books: { type: 'string' },
@@ -125,9 +146,7 @@ async function ours(source: string, workers: number, env: NodeJS.ProcessEnv = {}
 
 /** The corpus as a repository of a Hub on this machine. */
 async function hubWith(files: string): Promise<TestHub> {
-  const names = readdirSync(dirname(files))
-    .filter((name) => name.endsWith('.parquet'))
-    .sort();
+  const names = filesOf(files);
   return startTestHub({
     repositories: [
       {
@@ -143,6 +162,48 @@ async function hubWith(files: string): Promise<TestHub> {
   });
 }
 
+/** The same files several times over in another folder. @returns their pattern */
+function copiesOf(files: string, name: string, count: number): string {
+  const copies = join(folder, name);
+  mkdirSync(copies);
+  for (const file of filesOf(files)) {
+    for (let copy = 0; copy < count; copy += 1) {
+      linkSync(join(dirname(files), file), join(copies, `${String(copy)}-${file}`));
+    }
+  }
+  return join(copies, '*.parquet');
+}
+
+function filesOf(files: string): readonly string[] {
+  return readdirSync(dirname(files))
+    .filter((name) => name.endsWith('.parquet'))
+    .sort();
+}
+
+/** Rounds of one worker and of two, in turns, so that both see the same machine. */
+async function inTurns(source: string): Promise<{ one: Measured[]; two: Measured[]; facts: Facts }> {
+  await ours(source, 2); // the files into the system's cache
+  const facts = (await readManifest(join(folder, 'out')))!.totals;
+  const one: Measured[] = [];
+  const two: Measured[] = [];
+  for (let round = 0; round < rounds; round += 1) {
+    one.push(await ours(source, 1));
+    two.push(await ours(source, 2));
+  }
+  return { one, two, facts };
+}
+
+function theirs(python: string, files: string): Promise<Measured> {
+  const script = fileURLToPath(new URL('./prepare.py', import.meta.url));
+  const out = join(folder, 'theirs');
+  return measure(python, [script, files, tokenizerFolder, out, '2'], {
+    HF_HUB_OFFLINE: '1',
+    TOKENIZERS_PARALLELISM: 'false',
+  }).finally(() => {
+    rmSync(out, { recursive: true, force: true });
+  });
+}
+
 async function benchShape(
   shape: CorpusShape,
   given: string | undefined,
@@ -150,43 +211,47 @@ async function benchShape(
 ): Promise<void> {
   const files =
     given ?? (await writeCorpus(join(folder, shape), shape, Number(values.megabytes) * 1e6)).files;
-  const source = `file:${files}`;
-  await ours(source, 2); // the files into the system's cache
-  const facts = (await readManifest(join(folder, 'out')))!.totals;
+  const copies = given === undefined ? Number(values.copies) : 1;
+  const many = copies > 1 ? copiesOf(files, `${shape}-copies`, copies) : files;
+  const whole = await inTurns(`file:${many}`);
+  const { textBytes, tokens, documents } = (await readManifest(join(folder, 'out')))!.totals;
   console.log(
-    `${shape}: ${(facts.textBytes / 1e6).toFixed(0)} MB of text in ${facts.documents} rows, ${(facts.tokens / 1e6).toFixed(1)} M tokens`,
+    `${shape}: ${(textBytes / 1e6).toFixed(0)} MB of text in ${documents} rows, ${(tokens / 1e6).toFixed(1)} M tokens; load of the machine ${loadavg()[0]!.toFixed(1)}`,
   );
-  const one: Measured[] = [];
-  const two: Measured[] = [];
-  for (let round = 0; round < rounds; round += 1) {
-    one.push(await ours(source, 1));
-    two.push(await ours(source, 2));
+  const oneSeconds = report('ours, 1 worker', whole.one, whole.facts);
+  const twoSeconds = report('ours, 2 workers', whole.two, whole.facts);
+  console.log(`  2 workers are ${(oneSeconds / twoSeconds).toFixed(2)} times as fast as 1, start included`);
+  let facts = whole.facts;
+  if (copies > 1) {
+    const single = await inTurns(`file:${files}`);
+    facts = single.facts;
+    const oneAdded = oneSeconds - report('ours, 1 worker, 1 copy', single.one, facts);
+    const twoAdded = twoSeconds - report('ours, 2 workers, 1 copy', single.two, facts);
+    const megabytes = (whole.facts.textBytes - facts.textBytes) / 1e6;
+    console.log(
+      `  steady, without the start: ${(megabytes / oneAdded).toFixed(1)} and ${(megabytes / twoAdded).toFixed(1)} MB/s, 2 workers ${(oneAdded / twoAdded).toFixed(2)} times as fast`,
+    );
   }
-  const oneSeconds = report('ours, 1 worker', one, facts);
-  const twoSeconds = report('ours, 2 workers', two, facts);
   const hub = await hubWith(files);
   try {
-    report(
-      'ours, 2, from a local Hub',
-      [await ours('hub:bench/corpus', 2, { HF_ENDPOINT: hub.endpoint })],
-      facts,
-    );
+    const fromHub = await ours('hub:bench/corpus', 2, { HF_ENDPOINT: hub.endpoint });
+    report('ours, 2, from a local Hub, 1 copy', [fromHub], facts);
   } finally {
     await hub.close();
   }
-  console.log(`  2 workers are ${(oneSeconds / twoSeconds).toFixed(2)} times as fast as 1`);
   if (python !== undefined) {
-    const script = fileURLToPath(new URL('./prepare.py', import.meta.url));
-    const out = join(folder, 'theirs');
-    const theirs = await measure(python, [script, files, tokenizerFolder, out, '2'], {
-      HF_HUB_OFFLINE: '1',
-      TOKENIZERS_PARALLELISM: 'false',
-    });
-    rmSync(out, { recursive: true, force: true });
-    const seconds = report('Hugging Face, 2 processes', [theirs], facts);
-    console.log(`  ours is ${(seconds / twoSeconds).toFixed(1)} times as fast`);
+    const half = copiesOf(files, `${shape}-half`, 1);
+    const extra = filesOf(half).slice(Math.ceil(filesOf(half).length / 2));
+    for (const name of extra) rmSync(join(dirname(half), name));
+    await ours(`file:${half}`, 2);
+    const halfFacts = (await readManifest(join(folder, 'out')))!.totals;
+    const onHalf = report('Hugging Face, 2 processes, half', [await theirs(python, half)], halfFacts);
+    const onAll = report('Hugging Face, 2 processes, 1 copy', [await theirs(python, files)], facts);
+    const rate = Math.max(halfFacts.textBytes / onHalf, facts.textBytes / onAll);
+    console.log(`  ours is ${(whole.facts.textBytes / twoSeconds / rate).toFixed(1)} times as fast`);
   }
-  console.log(two.at(-1)!.output.slice(two.at(-1)!.output.indexOf('where the time went')));
+  const { output } = whole.two.at(-1)!;
+  console.log(output.slice(output.indexOf('where the time went')));
 }
 
 try {

@@ -81,7 +81,7 @@ const expected = (chunks: readonly DocumentChunk[]): TokenChunk[] => {
   const runner = createJobRunner(spec);
   return chunks.flatMap(({ documents, source, at, next, inputBytes }) => {
     const parts: TokenPart[] = [];
-    runner.run({ kind: 'tokenize', documents, spare: undefined }, (part) => parts.push(part as TokenPart));
+    runner.run({ kind: 'tokenize', documents, spares: [] }, (part) => parts.push(part as TokenPart));
     return parts.map((part) => ({ ...part, source, at, next, inputBytes }));
   });
 };

@@ -43,7 +43,8 @@ export function startCli(
   options: CommandOptions = {},
 ): StartedCommand {
   const program = join(root, 'src/cli', `${name}.ts`);
-  const command = [process.execPath, '--import', import.meta.resolve('tsx'), program, ...args];
+  const imports = ['tsx', './poisoned-memory.ts'].flatMap((name) => ['--import', import.meta.resolve(name)]);
+  const command = [process.execPath, ...imports, program, ...args];
   const { maxFileBlocks } = options;
   const limit = maxFileBlocks === undefined ? '' : `ulimit -f ${maxFileBlocks}; `;
   return limit === ''

@@ -16,12 +16,13 @@ type HasDocuments = Pick<DocumentChunk, 'documents'>;
 /** The documents of a chunk as text, decoded where they are pages, without the empty ones. */
 export function textOf(documents: DocumentChunk['documents']): Omit<TextDocuments, 'kind'> {
   if (documents.kind === 'text') return documents;
-  const parts = [...new PageDecoder().decode(documents)]
-    .flat()
-    .filter((part) => part != null && part.length > 0);
+  const parts: Uint8Array[] = [];
+  for (const values of new PageDecoder().decode(documents)) {
+    for (const value of values) if (value != null && value.length > 0) parts.push(value.slice());
+  }
   let end = 0;
-  const ends = Uint32Array.from(parts, (part) => (end += part!.length));
-  return { text: new Uint8Array(Buffer.concat(parts as Uint8Array[])), ends };
+  const ends = Uint32Array.from(parts, (part) => (end += part.length));
+  return { text: new Uint8Array(Buffer.concat(parts)), ends };
 }
 
 /** Chunks made comparable at once: long typed arrays by their hash. */

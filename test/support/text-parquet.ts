@@ -34,10 +34,11 @@ export function openTextParquet(
   return parquetjs.ParquetWriter.openStream(schema, sink, { rowGroupSize });
 }
 
-/** A Parquet file in memory with text columns, uncompressed so that its sizes are known. */
+/** A Parquet file in memory with text columns, as a rule uncompressed so that its sizes are known. */
 export async function textParquet(
   rows: readonly Readonly<Record<string, string>>[],
   rowGroupSize = 100,
+  compression: TextParquetOptions['compression'] = 'UNCOMPRESSED',
 ): Promise<Uint8Array> {
   const blocks: Uint8Array[] = [];
   const sink = new Writable({
@@ -47,7 +48,7 @@ export async function textParquet(
     },
   });
   const columns = Object.keys(rows[0] ?? { text: '' });
-  const writer = await openTextParquet(sink, columns, { rowGroupSize, compression: 'UNCOMPRESSED' });
+  const writer = await openTextParquet(sink, columns, { rowGroupSize, compression });
   for (const row of rows) await writer.appendRow(row);
   await writer.close();
   return Buffer.concat(blocks);

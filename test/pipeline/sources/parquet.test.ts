@@ -5,10 +5,11 @@ import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import type { ByteFile } from '../../../pipeline/sources/byte-file.ts';
 import { openParquet, readParquetFiles } from '../../../pipeline/sources/parquet.ts';
+import { PageDecoder } from '../../../pipeline/sources/parquet-decode.ts';
 import { planRanges } from '../../../pipeline/sources/parquet-plan.ts';
 import { START } from '../../../pipeline/sources/source.ts';
 import { resolveSource } from '../../../pipeline/sources/resolve.ts';
-import type { SourceCursor } from '../../../pipeline/types.ts';
+import type { EncodedDocuments, SourceCursor } from '../../../pipeline/types.ts';
 import { temporaryFolder } from '../../support/folders.ts';
 import { documentsOf, rejectionOf, textOf, textsOf } from '../../support/sources.ts';
 import { textParquet } from '../../support/text-parquet.ts';
@@ -106,6 +107,27 @@ describe('reading golden files', () => {
     expect(error.code).toBe(code);
     expect(error.message).toContain(message);
   });
+});
+
+test('a dictionary stays while other pages are decompressed', async () => {
+  const firstUnit = async (bytes: Uint8Array): Promise<EncodedDocuments> => {
+    const file = memoryFile(bytes);
+    const options = { sizesBytes: [file.sizeBytes], open: () => openParquet(file, 'text') };
+    for await (const { documents } of readParquetFiles(options, START)) {
+      if (documents.kind === 'parquet') return documents;
+    }
+    throw new Error('expected pages');
+  };
+  const unit = await firstUnit(await readFile(join(FIXTURES, 'snappy-dictionary-v1.parquet')));
+  const other = await firstUnit(await textParquet([{ text: 'another text '.repeat(20_000) }], 1, 'SNAPPY'));
+  const [dictionary, page] = unit.pages;
+  const decoder = new PageDecoder();
+  const seen: string[][] = [];
+  for (const values of decoder.decode({ ...unit, pages: [dictionary!, page!, page!] })) {
+    seen.push(values.map((value) => Buffer.from(value ?? []).toString()));
+    for (const [text] of decoder.decode(other)) expect(text!.length).toBe(260_000);
+  }
+  expect(seen).toEqual([seen[0], seen[0]]);
 });
 
 describe('damage', () => {

@@ -33,7 +33,7 @@ async function partsOf(texts: readonly string[]): Promise<TokenPart[][]> {
   const options = { sizesBytes: [file.sizeBytes], open: () => openParquet(file, 'text') };
   for await (const { documents } of readParquetFiles(options, START)) {
     const parts: TokenPart[] = [];
-    runner.run({ kind: 'tokenize', documents, spare: undefined }, (part) => parts.push(part as TokenPart));
+    runner.run({ kind: 'tokenize', documents, spares: [] }, (part) => parts.push(part as TokenPart));
     chunks.push(parts);
   }
   return chunks;
