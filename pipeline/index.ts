@@ -32,14 +32,16 @@ export {
 export { planPush, push, type PushEvent, type PushPlan } from './shards/push.ts';
 export { type RowSegment, segmentsOf } from './shards/segments.ts';
 export { verifyDataset } from './shards/verify.ts';
+export { type ByteFile, openLocalFile } from './sources/byte-file.ts';
 export { createHub } from './sources/hub-client.ts';
 export { createHubWriter } from './sources/hub-upload.ts';
 export type { Manifest, ManifestShard, Split } from './shards/manifest.ts';
 export { BUILTIN_TOKENIZER } from './text/builtin-vocabulary.ts';
-export { tokenizerFilesOf } from './text/tokenizer-files.ts';
+export { parseTokenizerFiles, tokenizerFilesOf } from './text/tokenizer-files.ts';
 export type { AddedToken, TokenizerSpec } from './text/vocabulary.ts';
 export { type FolderLock, lockFolder } from './shards/lock.ts';
 export { createHubFiles, type HubFiles, hubFromEnvironment } from './sources/hub.ts';
+export { type ModelFiles, openModelFiles, readModelFile } from './sources/model-files.ts';
 export type { Input } from './sources/mix.ts';
 export type { Source, SourceContext, SourceFile, SourceIdentity, WaitNotice } from './sources/source.ts';
 export { createTokenizer, type DecodeOptions, type Tokenizer } from './text/wordpiece.ts';
