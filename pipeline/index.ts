@@ -20,7 +20,14 @@ export { type PrepareContext, type PreparePlan, planPreparation } from './prepar
 export type { PrepareProgress } from './prepare-stream.ts';
 export { STAGES, type StageTimes } from './stage-times.ts';
 export { keyOf, Random } from './random.ts';
-export { AtomicFile, type CommittedFile, syncFolder, writeFileAtomic } from './shards/atomic.ts';
+export {
+  AtomicFile,
+  type CommittedFile,
+  ensureFolder,
+  sha256OfFile,
+  syncFolder,
+  writeFileAtomic,
+} from './shards/atomic.ts';
 export { type Dataset, openDataset } from './shards/dataset.ts';
 export {
   describeMaking,
@@ -29,7 +36,17 @@ export {
   exact,
   type Fact,
 } from './shards/describe.ts';
-export { planPush, push, type PushEvent, type PushPlan } from './shards/push.ts';
+export { planPush, push, type PushPlan } from './shards/push.ts';
+export { diskFile, type LocalFile, memoryFile, missingFiles, totalBytesOf } from './shards/push-files.ts';
+export {
+  type BranchState,
+  makeRepository,
+  type PlannedRepository,
+  planRepository,
+  type PushEvent,
+  type PushTargetOptions,
+  pushUntilComplete,
+} from './shards/push-repository.ts';
 export { type RowSegment, segmentsOf } from './shards/segments.ts';
 export { verifyDataset } from './shards/verify.ts';
 export { type ByteFile, openLocalFile } from './sources/byte-file.ts';

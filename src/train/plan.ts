@@ -170,7 +170,8 @@ export function identityOf({ config, mixture, tokenizer, model }: RunPlan): RunI
   };
 }
 
-function packageVersion(): string {
+/** Of this program. */
+export function packageVersion(): string {
   const text = readFileSync(new URL('../../package.json', import.meta.url), 'utf8');
   return (JSON.parse(text) as { readonly version: string }).version;
 }
