@@ -48,6 +48,7 @@ export {
   pushUntilComplete,
 } from './shards/push-repository.ts';
 export { type RowSegment, segmentsOf } from './shards/segments.ts';
+export { VectorFile } from './shards/vector-file.ts';
 export { verifyDataset } from './shards/verify.ts';
 export { type ByteFile, openLocalFile } from './sources/byte-file.ts';
 export { createHub } from './sources/hub-client.ts';
