@@ -133,7 +133,9 @@ function data({ run }: CheckpointState, manifests: ReadonlyMap<string, Manifest>
 }
 
 function settings({ run }: CheckpointState): readonly string[] {
-  const facts = Object.entries(run.settings).map(
+  // Where it lay here is nobody's business elsewhere.
+  const entries = Object.entries(run.settings).filter(([name]) => name !== 'out');
+  const facts = entries.map(
     ([name, value]) => [`\`--${name}\``, Array.isArray(value) ? value.join(', ') : String(value)] as const,
   );
   const versions = Object.entries(run.versions).map(([name, version]) => `${name} ${version}`);
