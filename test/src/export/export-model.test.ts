@@ -103,7 +103,10 @@ describe('exportModel', () => {
     const home = await temporaryFolder();
     const out = join(home, 'out');
     await mkdir(out);
+    // What a process left that was killed.
+    await cp(model, join(home, '.tmp-out', 'onnx'), { recursive: true });
     await exportModel(model, out, plain);
+    expect(Object.keys(await hashesBelow(home)).filter((name) => !name.startsWith('out/'))).toEqual([]);
     const refusal = async (folder: string): Promise<string> => {
       const before = await hashesBelow(folder);
       const error = await exportModel(model, folder, plain).catch((thrown: unknown) => thrown);
