@@ -101,7 +101,7 @@ function datasetRepository(name: string): HubRepository {
 }
 
 async function requireWhole({ dataset, delta, signal }: PushPlan, report: (event: PushEvent) => void) {
-  const shards = delta.upload.flatMap(({ shard }) => (shard === undefined ? [] : [shard]));
+  const shards = delta.upload.map(({ shard }) => shard);
   for await (const event of verifyDataset(dataset, { shards, signal })) {
     if (event.kind === 'progress') {
       const { file, doneBytes, totalBytes } = event;

@@ -97,7 +97,7 @@ async function requireFit({ reference, tokenizer, config }: Probed, data: readon
   const { sha256, vocabulary } = await dataset.readTokenizer();
   if (sha256 !== tokenizer.spec.sha256) {
     throw new TacoError(
-      `${name} was made with another vocabulary (${vocabulary.length} words) than that of ${reference} (${tokenizer.spec.vocabulary.length} words); prepare the text with --tokenizer ${reference}`,
+      `${name} was made with another vocabulary (${vocabulary.length} words) than that of ${reference} (${tokenizer.spec.vocabulary.length} words); prepare the text with --tokenizer ${reference.replace(/^hub:/, '')}`,
       { code: 'mismatch', stage: 'probe' },
     );
   }

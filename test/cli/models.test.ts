@@ -41,7 +41,7 @@ describe('commands on a trained model', () => {
       `${vectors}: 3 vectors of 32\n`,
     );
     const rows = await parquetReadObjects({ file: new Uint8Array(await readFile(vectors)).buffer });
-    expect(rows.map((row) => row.text)).toEqual(lines);
+    expect(rows.map((row): unknown => row.text)).toEqual(lines);
     for (const row of rows) expect(row.embedding).toHaveLength(32);
 
     const probed = await succeed('probe', [run, ...wasm]);

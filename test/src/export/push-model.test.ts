@@ -42,7 +42,7 @@ async function bench(options: TestHubOptions = {}) {
     context,
     folder,
     plan,
-    async push(changes: Partial<PushModelOptions> = {}) {
+    push: async (changes: Partial<PushModelOptions> = {}) => {
       const events: PushEvent[] = [];
       await pushModel(await plan(changes), (event) => {
         events.push(event);
@@ -50,7 +50,7 @@ async function bench(options: TestHubOptions = {}) {
       return events;
     },
     uploads: () => hub.requests.filter(({ method, url }) => UPLOAD.test(`${method} ${url}`)),
-    async expectPushed(of = folder) {
+    expectPushed: async (of = folder) => {
       const there = new Map(await hub.filesOf(REPOSITORY));
       there.delete('.gitattributes');
       const local = await filesBelow(of);

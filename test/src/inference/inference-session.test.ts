@@ -32,7 +32,7 @@ describeOnEachBackend('InferenceSession', () => {
     const expected = tf.tidy(() => {
       const variables = parameterSpecs(model).map((spec) => {
         const values = tf.tensor(importParts(parameters, '', spec), [...spec.shape]);
-        return [spec.key, values as tf.Variable] as const;
+        return [spec.key, tf.variable(values)] as const;
       });
       const { embedded_NH, hidden_NH } = encode(new Map(variables), model, {
         batchSize,
@@ -40,6 +40,7 @@ describeOnEachBackend('InferenceSession', () => {
         ids_N: tf.tensor1d(rows.inputIds, 'int32'),
         attentionMask_N: tf.tensor1d(rows.attentionMask, 'int32'),
       });
+      for (const [, variable] of variables) variable.dispose();
       return [embedded_NH.dataSync<'float32'>(), hidden_NH.dataSync<'float32'>()] as const;
     });
     withSession((session) => {

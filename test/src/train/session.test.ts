@@ -1,6 +1,6 @@
 import * as tf from '@tensorflow/tfjs-core';
 import { expect, it } from 'vitest';
-import { type Batch, Random, TacoError } from '../../../pipeline/index.ts';
+import { type Batch, TacoError } from '../../../pipeline/index.ts';
 import { type BertConfig, modelPreset } from '../../../src/model/config.ts';
 import {
   type NamedArray,

@@ -58,13 +58,14 @@ function fieldsOf(bytes: Buffer): Fields {
   return fields;
 }
 
-const all = <T extends Field>(fields: Fields, number: number): readonly T[] =>
-  (fields.get(number) ?? []) as T[];
-const texts = (fields: Fields, number: number): readonly string[] => all<Buffer>(fields, number).map(String);
+const numbers = (fields: Fields, number: number): readonly bigint[] =>
+  (fields.get(number) ?? []).filter((field) => typeof field === 'bigint');
+const buffers = (fields: Fields, number: number): readonly Buffer[] =>
+  (fields.get(number) ?? []).filter((field) => typeof field !== 'bigint');
+const texts = (fields: Fields, number: number): readonly string[] => buffers(fields, number).map(String);
 const integers = (fields: Fields, number: number): readonly number[] =>
-  all<bigint>(fields, number).map((value) => Number(BigInt.asIntN(64, value)));
-const messages = (fields: Fields, number: number): readonly Fields[] =>
-  all<Buffer>(fields, number).map(fieldsOf);
+  numbers(fields, number).map((value) => Number(BigInt.asIntN(64, value)));
+const messages = (fields: Fields, number: number): readonly Fields[] => buffers(fields, number).map(fieldsOf);
 
 export function readOnnx(file: Buffer): OnnxModel {
   const model = fieldsOf(file);
@@ -75,8 +76,8 @@ export function readOnnx(file: Buffer): OnnxModel {
     opset: integers(opset!, 2)[0]!,
     nodes: messages(graph!, 1).map(nodeOf),
     constants: new Map(messages(graph!, 5).map(tensorOf)),
-    inputs: messages(graph!, 11).map(valueOf),
-    outputs: messages(graph!, 12).map(valueOf),
+    inputs: messages(graph!, 11).map(valueInfoOf),
+    outputs: messages(graph!, 12).map(valueInfoOf),
   };
 }
 
@@ -84,7 +85,7 @@ function nodeOf(node: Fields): OnnxNode {
   const attributes = messages(node, 5).map((attribute) => {
     const [name] = texts(attribute, 1);
     const type = integers(attribute, 20)[0]!;
-    if (type === 1) return [name!, all<Buffer>(attribute, 2)[0]!.readFloatLE()] as const;
+    if (type === 1) return [name!, buffers(attribute, 2)[0]!.readFloatLE()] as const;
     return [name!, type === 2 ? integers(attribute, 3)[0]! : integers(attribute, 8)] as const;
   });
   return {
@@ -96,14 +97,14 @@ function nodeOf(node: Fields): OnnxNode {
 }
 
 function tensorOf(tensor: Fields): readonly [string, OnnxTensor] {
-  const [raw] = all<Buffer>(tensor, 9);
+  const [raw] = buffers(tensor, 9);
   const copy = new Uint8Array(raw!).buffer;
   const isFloat = integers(tensor, 2)[0] === 1;
   const values = isFloat ? new Float32Array(copy) : Float64Array.from(new BigInt64Array(copy), Number);
   return [texts(tensor, 8)[0]!, { shape: integers(tensor, 1), values }];
 }
 
-function valueOf(value: Fields): OnnxValue {
+function valueInfoOf(value: Fields): OnnxValue {
   const [type] = messages(value, 2);
   const [tensor] = messages(type!, 1);
   const [shape] = messages(tensor!, 2);
