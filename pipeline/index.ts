@@ -20,7 +20,14 @@ export { type PrepareContext, type PreparePlan, planPreparation } from './prepar
 export type { PrepareProgress } from './prepare-stream.ts';
 export { STAGES, type StageTimes } from './stage-times.ts';
 export { keyOf, Random } from './random.ts';
-export { AtomicFile, type CommittedFile, syncFolder, writeFileAtomic } from './shards/atomic.ts';
+export {
+  AtomicFile,
+  type CommittedFile,
+  ensureFolder,
+  sha256OfFile,
+  syncFolder,
+  writeFileAtomic,
+} from './shards/atomic.ts';
 export { type Dataset, openDataset } from './shards/dataset.ts';
 export {
   describeMaking,
@@ -30,17 +37,30 @@ export {
   type Fact,
   percent,
 } from './shards/describe.ts';
-export { planPush, push, type PushEvent, type PushPlan } from './shards/push.ts';
+export { planPush, push, type PushPlan } from './shards/push.ts';
+export { diskFile, type LocalFile, memoryFile, missingFiles, totalBytesOf } from './shards/push-files.ts';
+export {
+  type BranchState,
+  makeRepository,
+  type PlannedRepository,
+  planRepository,
+  type PushEvent,
+  type PushTargetOptions,
+  pushUntilComplete,
+} from './shards/push-repository.ts';
 export { type RowSegment, segmentsOf } from './shards/segments.ts';
+export { VectorFile } from './shards/vector-file.ts';
 export { verifyDataset } from './shards/verify.ts';
+export { type ByteFile, openLocalFile } from './sources/byte-file.ts';
 export { createHub } from './sources/hub-client.ts';
 export { createHubWriter } from './sources/hub-upload.ts';
 export type { Manifest, ManifestShard, Split } from './shards/manifest.ts';
 export { BUILTIN_TOKENIZER } from './text/builtin-vocabulary.ts';
-export { tokenizerFilesOf } from './text/tokenizer-files.ts';
+export { parseTokenizerFiles, tokenizerFilesOf } from './text/tokenizer-files.ts';
 export type { AddedToken, TokenizerSpec } from './text/vocabulary.ts';
 export { type FolderLock, lockFolder } from './shards/lock.ts';
 export { createHubFiles, type HubFiles, hubFromEnvironment } from './sources/hub.ts';
+export { type ModelFiles, openModelFiles, readModelFile } from './sources/model-files.ts';
 export type { Input } from './sources/mix.ts';
 export type { Source, SourceContext, SourceFile, SourceIdentity, WaitNotice } from './sources/source.ts';
 export { createTokenizer, type DecodeOptions, type Tokenizer } from './text/wordpiece.ts';

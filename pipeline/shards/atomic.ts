@@ -1,7 +1,9 @@
 import { createHash } from 'node:crypto';
+import { createReadStream } from 'node:fs';
 import type { FileHandle } from 'node:fs/promises';
 import { mkdir, open, readdir, rename, rm, stat } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
+import { pipeline } from 'node:stream/promises';
 import { messageOf, systemCodeOf, TacoError } from '../errors.ts';
 
 const temporaryPrefix = '.tmp-';
@@ -84,6 +86,18 @@ async function makeFolder(path: string): Promise<boolean> {
     if (systemCodeOf(error) !== 'EEXIST') throw error;
   });
   return true;
+}
+
+/** SHA-256 of a file's content, in hexadecimal; undefined when there is no file. @throws TacoError `disk` */
+export async function sha256OfFile(path: string): Promise<string | undefined> {
+  const hash = createHash('sha256');
+  try {
+    await pipeline(createReadStream(path), hash);
+  } catch (error) {
+    if (systemCodeOf(error) === 'ENOENT') return undefined;
+    throw diskError('read', path, error);
+  }
+  return hash.digest('hex');
 }
 
 /** What `AtomicFile.commit` put under the final name. */

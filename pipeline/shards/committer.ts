@@ -71,7 +71,7 @@ export class ShardCommitter {
       { ...settings, specialTokenIds },
       start.carry,
       this.#admission(),
-      encoder.memoryForRows,
+      (byteLength) => encoder.memoryForRows(byteLength),
     );
     this.#next = { ...nextShard };
     this.#end = start;

@@ -20,11 +20,46 @@ export function encodeListPage(
   numRows: number,
   spare?: ArrayBuffer,
 ): Uint8Array<ArrayBuffer> {
-  const repetition = repetitionLevels(numRows, ids.length / numRows);
-  // No list is empty and no element null: every definition level is 1.
-  const definition = Buffer.from([...varint(ids.length << 1), 1]);
   if (scratch.length < deltaBound(ids.length)) scratch = new Uint8Array(deltaBound(ids.length));
-  const values = encodeDelta(ids, scratch);
+  const { Encoding } = parquetTypes;
+  const content = { numRows, numValues: ids.length, encoding: Encoding.DELTA_BINARY_PACKED };
+  return dataPage(
+    { ...content, ...listLevels(ids.length, numRows), values: encodeDelta(ids, scratch) },
+    spare,
+  );
+}
+
+/** What a data page holds. */
+export interface PageContent {
+  readonly numRows: number;
+  readonly numValues: number;
+  /** Levels in the RLE hybrid encoding; empty where a column has none. */
+  readonly repetition: Uint8Array;
+  readonly definition: Uint8Array;
+  /** As `encoding` says. */
+  readonly values: Uint8Array;
+  readonly encoding: number;
+}
+
+/** Levels of lists of equal length, none of them empty, no element null: every definition level is 1. */
+export function listLevels(
+  numValues: number,
+  numRows: number,
+): Pick<PageContent, 'repetition' | 'definition'> {
+  return {
+    repetition: repetitionLevels(numRows, numValues / numRows),
+    definition: Buffer.from([...varint(numValues << 1), 1]),
+  };
+}
+
+/**
+ * A data page of format version 2 without codec, with its header and a checksum.
+ * @param spare memory for the page, used if it is large enough
+ */
+export function dataPage(
+  { numRows, numValues, repetition, definition, values, encoding }: PageContent,
+  spare?: ArrayBuffer,
+): Uint8Array<ArrayBuffer> {
   const levelsBytes = repetition.length + definition.length;
   const bodyBytes = levelsBytes + values.length;
 
@@ -35,10 +70,10 @@ export function encodeListPage(
   // Thrift has signed integers only.
   header.crc = crc32(values, crc32(definition, crc32(repetition))) | 0;
   const details = new parquetTypes.DataPageHeaderV2();
-  details.num_values = ids.length;
+  details.num_values = numValues;
   details.num_nulls = 0;
   details.num_rows = numRows;
-  details.encoding = parquetTypes.Encoding.DELTA_BINARY_PACKED;
+  details.encoding = encoding;
   details.definition_levels_byte_length = definition.length;
   details.repetition_levels_byte_length = repetition.length;
   details.is_compressed = false;

@@ -1,9 +1,9 @@
-/** The part of parquetjs-lite 0.8.7 that writer.ts uses; the package has no types. */
+/** The part of parquetjs-lite 0.8.7 that the writers use; the package has no types. */
 declare module 'parquetjs-lite' {
   import type { RowGroup } from 'parquetjs-lite/gen-nodejs/parquet_types.js';
 
   export interface FieldDefinition {
-    readonly type?: 'LIST' | 'INT32';
+    readonly type?: 'LIST' | 'INT32' | 'FLOAT' | 'UTF8';
     readonly repeated?: boolean;
     readonly optional?: boolean;
     readonly compression?: 'SNAPPY' | 'UNCOMPRESSED' | 'GZIP';
@@ -75,9 +75,13 @@ declare module 'parquetjs-lite/gen-nodejs/parquet_types.js' {
     data_page_offset: number;
   }
   export const PageType: { readonly DATA_PAGE_V2: number };
-  export const Encoding: { readonly DELTA_BINARY_PACKED: number; readonly RLE: number };
+  export const Encoding: {
+    readonly PLAIN: number;
+    readonly DELTA_BINARY_PACKED: number;
+    readonly RLE: number;
+  };
   export const CompressionCodec: { readonly UNCOMPRESSED: number };
-  export const Type: { readonly INT32: number };
+  export const Type: { readonly INT32: number; readonly FLOAT: number; readonly BYTE_ARRAY: number };
 }
 
 declare module 'parquetjs-lite/lib/util.js' {

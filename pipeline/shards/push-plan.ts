@@ -1,42 +1,29 @@
-import { createHash } from 'node:crypto';
-import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { TacoError } from '../errors.ts';
-import type { UploadFile } from '../sources/hub-upload.ts';
 import type { SourceFile } from '../sources/source.ts';
 import { tokenizerFilesOf } from '../text/tokenizer-files.ts';
 import type { TokenizerSpec } from '../text/vocabulary.ts';
-import { diskError } from './atomic.ts';
 import { cardMark, datasetCard } from './dataset-card.ts';
 import type { Dataset, DatasetShard } from './dataset.ts';
 import { manifestFile, serializeManifest } from './manifest.ts';
+import { diskFile, type LocalFile, memoryFile, missingFiles } from './push-files.ts';
+import type { PushTarget } from './push-repository.ts';
 
-/** A file of the dataset as it lies here. */
-export interface LocalFile extends UploadFile {
-  readonly sha256: string;
-  /** git's name of the content, by which the Hub knows small files. */
-  gitId(): Promise<string>;
-  /** Of a shard. */
-  readonly shard?: DatasetShard;
-}
-
-/** Where a dataset goes. */
-export interface PushTarget {
-  /** `org/name` */
-  readonly repository: string;
-  readonly branch: string;
+/** A shard as it lies here. */
+export interface ShardFile extends LocalFile {
+  readonly shard: DatasetShard;
 }
 
 /** Everything of a dataset that belongs into a repository. */
 export interface DatasetFiles {
-  readonly shards: readonly LocalFile[];
+  readonly shards: readonly ShardFile[];
   /** Tokenizer, card and manifest: small, committed together at the end. */
   readonly rest: readonly LocalFile[];
 }
 
 /** What a repository lacks. */
 export interface PushDelta {
-  readonly upload: readonly LocalFile[];
+  readonly upload: readonly ShardFile[];
   /** Shards there that the manifest does not name. */
   readonly stale: readonly string[];
   /** Of `rest`. */
@@ -65,34 +52,10 @@ export function filesOf(
   return {
     shards: shards.map((shard) => {
       const { file, bytes, sha256 } = shard.shard;
-      const localPath = join(folder, ...file.split('/'));
-      const gitId = async (): Promise<string> => gitIdOf(await readLocal(localPath));
-      return { path: file, sizeBytes: bytes, sha256, gitId, content: { localPath }, shard };
+      return { ...diskFile(file, join(folder, ...file.split('/')), bytes, sha256), shard };
     }),
-    rest: texts.map(([path, text]) => inMemory(path!, new Uint8Array(Buffer.from(text!)))),
+    rest: texts.map(([path, text]) => memoryFile(path!, new Uint8Array(Buffer.from(text!)))),
   };
-}
-
-async function readLocal(path: string): Promise<Uint8Array<ArrayBuffer>> {
-  try {
-    return new Uint8Array(await readFile(path));
-  } catch (error) {
-    throw diskError('read', path, error);
-  }
-}
-
-function inMemory(path: string, content: Uint8Array<ArrayBuffer>): LocalFile {
-  return {
-    path,
-    sizeBytes: content.length,
-    content,
-    sha256: createHash('sha256').update(content).digest('hex'),
-    gitId: () => Promise.resolve(gitIdOf(content)),
-  };
-}
-
-function gitIdOf(content: Uint8Array): string {
-  return createHash('sha1').update(`blob ${content.length}\0`).update(content).digest('hex');
 }
 
 /**
@@ -106,9 +69,8 @@ export async function deltaOf(
   { fingerprint, repository }: { readonly fingerprint: string; readonly repository: string },
   cardThere: string | undefined,
 ): Promise<PushDelta> {
-  const byPath = new Map(listed.map((file) => [file.path, file]));
   const own = new Set([...shards, ...rest].map(({ path }) => path));
-  const hasManifest = byPath.has(manifestFile);
+  const hasManifest = listed.some(({ path }) => path === manifestFile);
   const isOurs = (path: string): boolean =>
     own.has(path) || SHARD.test(path) || HARMLESS.test(path) || TOKENIZER_FILES.includes(path);
   const foreign = listed.find(({ path }) => !isOurs(path));
@@ -118,37 +80,28 @@ export async function deltaOf(
       { code: 'bad-config', stage: 'push', path: repository },
     );
   }
-  const missing = async (files: readonly LocalFile[]): Promise<LocalFile[]> => {
-    const found: LocalFile[] = [];
-    for (const file of files) if (!(await isSame(file, byPath.get(file.path)))) found.push(file);
-    return found;
-  };
   const keepsCard = cardThere?.includes(cardMark(fingerprint)) === true;
   return {
-    upload: await missing(shards),
+    upload: await missingFiles(shards, listed),
     stale: listed.map(({ path }) => path).filter((path) => SHARD.test(path) && !own.has(path)),
-    rest: await missing(rest.filter(({ path }) => path !== CARD || !keepsCard)),
+    rest: await missingFiles(
+      rest.filter(({ path }) => path !== CARD || !keepsCard),
+      listed,
+    ),
     hasManifest,
   };
-}
-
-async function isSame(file: LocalFile, there: SourceFile | undefined): Promise<boolean> {
-  if (there?.sizeBytes !== file.sizeBytes) return false;
-  return /^[0-9a-f]{64}$/.test(there.digest)
-    ? there.digest === file.sha256
-    : there.digest === (await file.gitId());
 }
 
 const MAX_COMMIT_FILES = 16;
 const MAX_COMMIT_BYTES = 512 * 1024 * 1024;
 
 /** Files in order, cut into commits of bounded size, so that an interruption loses little. */
-export function commitsOfFiles(
-  files: readonly LocalFile[],
+export function commitsOfFiles<File extends LocalFile>(
+  files: readonly File[],
   maxFiles = MAX_COMMIT_FILES,
   maxBytes = MAX_COMMIT_BYTES,
-): readonly (readonly LocalFile[])[] {
-  const commits: LocalFile[][] = [];
+): readonly (readonly File[])[] {
+  const commits: File[][] = [];
   let bytes = 0;
   for (const file of files) {
     const last = commits.at(-1);

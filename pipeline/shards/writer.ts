@@ -3,6 +3,7 @@ import parquet from 'parquetjs-lite';
 import parquetTypes from 'parquetjs-lite/gen-nodejs/parquet_types.js';
 import type { RowGroup } from '../pack.ts';
 import { AtomicFile } from './atomic.ts';
+import { rowGroup } from './row-group.ts';
 import type { ManifestShard, Split } from './manifest.ts';
 import { shardFile } from './manifest.ts';
 
@@ -144,22 +145,15 @@ function rowGroupOf(
   offset: number,
   { rows, numIds }: { readonly rows: number; readonly numIds: number },
 ): parquetTypes.RowGroup {
-  const { Encoding, CompressionCodec, Type } = parquetTypes;
-  const metadata = new parquetTypes.ColumnMetaData();
-  metadata.type = Type.INT32;
-  metadata.encodings = [Encoding.RLE, Encoding.DELTA_BINARY_PACKED];
-  metadata.path_in_schema = leafPath;
-  metadata.codec = CompressionCodec.UNCOMPRESSED;
-  metadata.num_values = numIds;
-  metadata.total_uncompressed_size = pageBytes;
-  metadata.total_compressed_size = pageBytes;
-  metadata.data_page_offset = offset;
-  const column = new parquetTypes.ColumnChunk();
-  column.file_offset = 0; // no copy of the metadata outside the footer
-  column.meta_data = metadata;
-  const group = new parquetTypes.RowGroup();
-  group.columns = [column];
-  group.total_byte_size = pageBytes;
-  group.num_rows = rows;
-  return group;
+  const { Encoding, Type } = parquetTypes;
+  return rowGroup(rows, [
+    {
+      type: Type.INT32,
+      encodings: [Encoding.RLE, Encoding.DELTA_BINARY_PACKED],
+      path: leafPath,
+      numValues: numIds,
+      pageBytes,
+      offset,
+    },
+  ]);
 }

@@ -29,7 +29,11 @@ export interface HubSubject {
 }
 
 /** The page of a repository for people. */
-export function pageOf({ endpoint, type, repository }: HubSubject): string {
+export function pageOf({
+  endpoint,
+  type,
+  repository,
+}: Pick<HubSubject, 'endpoint' | 'type' | 'repository'>): string {
   return `${endpoint}/${type === 'dataset' ? 'datasets/' : ''}${repository}`;
 }
 

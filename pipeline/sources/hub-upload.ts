@@ -6,6 +6,7 @@ import {
   createRepo,
   datasetInfo,
   HubApiError,
+  modelInfo,
   whoAmI,
 } from '@huggingface/hub';
 import { messageOf, TacoError } from '../errors.ts';
@@ -39,7 +40,7 @@ export interface HubCommit {
   readonly onProgress?: (doneBytes: number) => void;
 }
 
-/** The Hub for reading and writing datasets, with a token. */
+/** The Hub for reading and writing, with a token. */
 export interface HubWriter extends Hub {
   /**
    * Checks the token.
@@ -96,7 +97,9 @@ export function createHubWriter(context: SourceContext, tuning: HubTuning = {}):
 
     async describe(repository) {
       try {
-        const info = await datasetInfo({ ...params, name: repository.name });
+        const { type, name } = repository;
+        const named = { ...params, name };
+        const info = type === 'dataset' ? await datasetInfo(named) : await modelInfo(named);
         return { isPrivate: info.private };
       } catch (error) {
         const isAbsent =
@@ -196,11 +199,15 @@ async function requireAccount(
   }
 }
 
-function creationError(error: unknown, { name }: HubRepository, endpoint: string): TacoError | undefined {
+function creationError(
+  error: unknown,
+  { type, name }: HubRepository,
+  endpoint: string,
+): TacoError | undefined {
   if (!(error instanceof HubStatusError) || (error.status !== 403 && error.status !== 404)) return undefined;
   const namespace = name.split('/')[0]!;
   return new TacoError(
-    `cannot create dataset ${name} (the Hub answered ${error.status}: ${error.message}); check that ${namespace} is your account or an organisation you may write to, and that the token may: ${endpoint}/settings/tokens`,
+    `cannot create ${type} ${name} (the Hub answered ${error.status}: ${error.message}); check that ${namespace} is your account or an organisation you may write to, and that the token may: ${endpoint}/settings/tokens`,
     { code: 'forbidden', stage: 'push', path: name, cause: error },
   );
 }

@@ -1,7 +1,15 @@
-import { createHubWriter, hubFromEnvironment, planPush, push, TacoError } from '../../pipeline/index.ts';
+import {
+  createHubWriter,
+  hubFromEnvironment,
+  planPush,
+  push,
+  type PushPlan,
+  TacoError,
+  totalBytesOf,
+} from '../../pipeline/index.ts';
 import { type CommandSpec, type Flag, runCommand } from './command.ts';
-import { createProgress } from './progress.ts';
-import { createPushReporter, describePush } from './push-reporter.ts';
+import { createProgress, formatBytes } from './progress.ts';
+import { createPushReporter, describePush, type PlanLine } from './push-reporter.ts';
 
 const spec = {
   usage: 'npm run push-data --',
@@ -47,15 +55,24 @@ await runCommand(spec, async ({ flags, positionals, signal }) => {
     branch: flags.revision ?? 'main',
     signal,
   });
-  process.stdout.write(`${describePush(plan)}\n`);
+  process.stdout.write(`${describePush(plan, [['dataset', plan.dataset.reference]], shardLines(plan))}\n`);
   if (flags['dry-run'] === true) return;
-  const reporter = createPushReporter(plan, progress);
+  const reporter = createPushReporter(plan, (reference) => `npm run train -- --data ${reference}`, progress);
   try {
     await push(plan, reporter.report);
   } finally {
     reporter.close(signal.aborted);
   }
 });
+
+function shardLines({ delta: { upload, stale, rest }, files }: PushPlan): readonly PlanLine[] {
+  const kept = files.shards.length - upload.length;
+  return [
+    ['shards', `${upload.length} to upload (${formatBytes(totalBytesOf(upload))}), ${kept} there already`],
+    ...(stale.length === 0 ? [] : [['delete', `${stale.length} shards of another dataset`] as const]),
+    ['others', rest.length === 0 ? 'nothing to upload' : rest.map(({ path }) => path).join(', ')],
+  ];
+}
 
 function badFlag(message: string): TacoError {
   return new TacoError(message, { code: 'bad-config', stage: 'flags' });

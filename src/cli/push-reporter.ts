@@ -1,37 +1,31 @@
-import type { PushEvent, PushPlan } from '../../pipeline/index.ts';
+import type { PlannedRepository, PushEvent } from '../../pipeline/index.ts';
 import { formatBytes, type Progress } from './progress.ts';
 
-/** What a push would do, for people. */
-export function describePush({
-  account,
-  branch,
-  dataset,
-  delta,
-  files,
-  isNew,
-  isNewBranch,
-  notes,
-  repository,
-  visibility,
-  hub,
-}: PushPlan): string {
-  const { upload, stale, rest } = delta;
-  const kept = files.shards.length - upload.length;
-  const bytes = upload.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0);
-  const state = isNew ? 'to be created' : 'there';
-  const lines: readonly (readonly [string, string])[] = [
-    ['dataset', dataset.reference],
-    ['repository', `${hub.endpoint}/datasets/${repository}: ${visibility}, ${state}`],
+/** A line of a plan. */
+export type PlanLine = readonly [name: string, text: string];
+
+/** What a push would do, for people: where it goes, between lines on what goes there. */
+export function describePush(
+  plan: PlannedRepository,
+  before: readonly PlanLine[],
+  after: readonly PlanLine[],
+): string {
+  const { account, branch, isNew, isNewBranch, notes, visibility } = plan;
+  const lines: readonly PlanLine[] = [
+    ...before,
+    ['repository', `${pageOfPlan(plan)}: ${visibility}, ${isNew ? 'to be created' : 'there'}`],
     ['branch', isNewBranch ? `${branch}, to be created` : branch],
     ['account', account],
-    ['shards', `${upload.length} to upload (${formatBytes(bytes)}), ${kept} there already`],
-    ...(stale.length === 0 ? [] : [['delete', `${stale.length} shards of another dataset`] as const]),
-    ['others', rest.length === 0 ? 'nothing to upload' : rest.map(({ path }) => path).join(', ')],
+    ...after,
   ];
   return [
     ...lines.map(([name, text]) => `${name.padEnd(12)}${text}`),
     ...notes.map((note) => `note: ${note}`),
   ].join('\n');
+}
+
+function pageOfPlan({ hub, type, repository }: PlannedRepository): string {
+  return `${hub.endpoint}/${type === 'dataset' ? 'datasets/' : ''}${repository}`;
 }
 
 export interface PushReporter {
@@ -40,12 +34,17 @@ export interface PushReporter {
   readonly close: (isInterrupted: boolean) => void;
 }
 
-/** Turns the events of a push into progress and lines for people. */
+/**
+ * Turns the events of a push into progress and lines for people.
+ * @param next what to do with the `hub:` reference of what was pushed
+ */
 export function createPushReporter(
-  { repository, branch, hub, visibility }: PushPlan,
+  plan: PlannedRepository,
+  next: (reference: string) => string,
   progress: Progress,
   now: () => number = () => performance.now(),
 ): PushReporter {
+  const { repository, branch, visibility } = plan;
   let since: number | undefined;
   let isDone = false;
   return {
@@ -86,10 +85,7 @@ export function createPushReporter(
           const reference = branch === 'main' ? `hub:${repository}` : `hub:${repository}@${branch}`;
           const what = event.isUnchanged ? 'is there already' : 'is complete';
           progress.message(
-            [
-              `${hub.endpoint}/datasets/${repository} ${what}, commit ${event.commit}`,
-              `next: npm run train -- --data ${reference}`,
-            ].join('\n'),
+            [`${pageOfPlan(plan)} ${what}, commit ${event.commit}`, `next: ${next(reference)}`].join('\n'),
           );
           break;
         }

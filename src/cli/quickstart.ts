@@ -8,9 +8,7 @@ import {
   prepare,
 } from '../../pipeline/index.ts';
 import {
-  type Candidate,
   type MetricsLine,
-  openTrainedModel,
   planRun,
   type RawSettings,
   type RunPlan,
@@ -19,6 +17,7 @@ import {
   runFiles,
   train,
 } from '../train/index.ts';
+import { type Candidate, fillMask, openModel } from '../inference/index.ts';
 import { type CommandSpec, type Flag, runCommand } from './command.ts';
 import { createPreparationReporter } from './preparation-reporter.ts';
 import { createProgress, type Progress } from './progress.ts';
@@ -106,9 +105,9 @@ async function trainTiny(plan: RunPlan, progress: Progress, signal: AbortSignal)
 }
 
 async function showResult(plan: RunPlan): Promise<void> {
-  const model = await openTrainedModel(plan);
+  const model = await openModel(RUN, { context: {}, backend: plan.config.backend });
   try {
-    const [candidates = []] = model.fill(SENTENCE);
+    const [candidates = []] = fillMask(model, SENTENCE);
     const metrics = await readMetrics(join(RUN, runFiles.metrics));
     const lines = [
       '',
@@ -119,7 +118,7 @@ async function showResult(plan: RunPlan): Promise<void> {
       `  (after ${plan.config.maxSteps} updates it knows how frequent words are, and little more)`,
       '',
       `shards      ${DATASET}`,
-      `checkpoint  ${model.checkpoint}`,
+      `checkpoint  ${model.reference}`,
       `metrics     ${join(RUN, runFiles.metrics)}`,
       `loss plot   ${join(RUN, runFiles.plot)}`,
       '',

@@ -161,6 +161,24 @@ export function parseBertConfig(json: unknown, origin: string): BertConfig {
 }
 
 /**
+ * Reads a Hugging Face `config.json`, which programs of all times have written into: keys that mean nothing to a BERT
+ * are left out.
+ * @returns the configuration, and those keys
+ * @throws TacoError `bad-config` as `parseBertConfig`, for a model of another type too
+ */
+export function parseHuggingFaceConfig(
+  json: unknown,
+  origin: string,
+): { readonly config: BertConfig; readonly ignored: readonly string[] } {
+  const entries = typeof json === 'object' && json !== null ? Object.entries(json) : undefined;
+  if (entries === undefined) return { config: parseBertConfig(json, origin), ignored: [] };
+  const known = configFile.shape;
+  const kept = entries.filter(([key]) => Object.hasOwn(known, key));
+  const ignored = entries.map(([key]) => key).filter((key) => !Object.hasOwn(known, key));
+  return { config: parseBertConfig(Object.fromEntries(kept), origin), ignored };
+}
+
+/**
  * Reads the file of `--bert-config`.
  * @throws TacoError `not-found` when it is not there, `bad-config` when it is no BERT configuration
  */

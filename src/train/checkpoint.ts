@@ -99,7 +99,7 @@ async function writeContent(folder: string, { state, tensors, files }: Checkpoin
 }
 
 /** A folder cannot be renamed onto another one that is not empty: the old one steps aside first. */
-async function replaceFolder(from: string, to: string): Promise<void> {
+export async function replaceFolder(from: string, to: string): Promise<void> {
   const old = from + replacedSuffix;
   await rm(old, { recursive: true, force: true });
   try {

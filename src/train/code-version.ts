@@ -12,13 +12,19 @@ let known: Readonly<Record<string, string>> | undefined;
  * version. The program does not change while it runs, so it is looked at once.
  */
 export function codeVersions(): Readonly<Record<string, string>> {
-  known ??= { ...packageVersion(), code: sourceHash(), ...commit(), node: process.versions.node };
+  known ??= {
+    'taco-pretraining': packageVersion(),
+    code: sourceHash(),
+    ...commit(),
+    node: process.versions.node,
+  };
   return known;
 }
 
-function packageVersion(): { readonly 'taco-pretraining': string } {
+/** Of this program. */
+export function packageVersion(): string {
   const text = readFileSync(join(root, 'package.json'), 'utf8');
-  return { 'taco-pretraining': (JSON.parse(text) as { readonly version: string }).version };
+  return (JSON.parse(text) as { readonly version: string }).version;
 }
 
 function sourceHash(): string {

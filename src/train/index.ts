@@ -1,6 +1,5 @@
 /** What commands use of training. */
 export { type RawSettings, resolveConfig } from './config.ts';
-export type { Candidate } from './fill-mask.ts';
 export { type MetricsLine, readMetrics } from './metrics.ts';
 export { flopsPerUpdate, identityOf, numParameters, planRun, type RunPlan, sharesOf } from './plan.ts';
 export { recipeNames } from './recipes.ts';
@@ -8,4 +7,3 @@ export { chooseStart, type StartingPoint, type StartOptions } from './resume.ts'
 export { type RunEvent, type TrainOptions, type TrainOutcome, train } from './run.ts';
 export { runFiles } from './run-folder.ts';
 export type { TrainConfig } from './settings.ts';
-export { openTrainedModel, type TrainedModel } from './trained-model.ts';

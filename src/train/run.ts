@@ -4,6 +4,7 @@ import { lastValueFrom, tap } from 'rxjs';
 import {
   batches,
   evaluationBatches,
+  hubFromEnvironment,
   type FolderLock,
   lockFolder,
   messageOf,
@@ -18,6 +19,7 @@ import {
   openBackend,
   type Precision,
 } from '../engine/index.ts';
+import type { ImportedModel } from '../export/import-model.ts';
 import { toHuggingFaceConfig } from '../model/config.ts';
 import { type LossPlotOptions, lossPlot } from '../report/loss-plot.ts';
 import { readCheckpointTensors, writeCheckpoint } from './checkpoint.ts';
@@ -25,7 +27,7 @@ import { initialProgress, type RunProgress, type RunRecord } from './checkpoint-
 import { evaluate } from './evaluate.ts';
 import { type EvaluationEvent, type LoopEvent, trainingLoop, type UpdateEvent } from './loop.ts';
 import { requireMemory } from './memory.ts';
-import { readInitialWeights, requireFit } from './initial-weights.ts';
+import { readInitialWeights } from './initial-weights.ts';
 import { type MetricsLine, readMetrics } from './metrics.ts';
 import { MetricsLog } from './metrics-log.ts';
 import { type RunPlan, identityOf, pinnedData, samplingOf, sessionOptionsOf } from './plan.ts';
@@ -93,7 +95,8 @@ export async function train(plan: RunPlan, options: TrainOptions): Promise<Train
     await removeLeftovers(config.out);
     const start = await chooseStart(config.out, options, record);
     for (const text of [...plan.notes, ...start.notes]) options.report({ kind: 'note', text });
-    const initial = start.checkpoint === undefined ? await initialWeights(plan) : undefined;
+    const initial = start.checkpoint === undefined ? await initialWeights(plan, options.signal) : undefined;
+    for (const text of initial?.notes ?? []) options.report({ kind: 'note', text });
     if (start.moveAside) {
       await lock.release();
       const aside = await moveRunAside(config.out);
@@ -111,19 +114,18 @@ export async function train(plan: RunPlan, options: TrainOptions): Promise<Train
       progress,
       resumedFrom: start.checkpoint?.path,
     });
-    return await new Run(plan, record, { ...start, initial }, options).execute();
+    return await new Run(plan, record, { ...start, initial: initial?.tensors }, options).execute();
   } finally {
     await lock.release();
   }
 }
 
 /** Weights to begin with; undefined when they are drawn. @throws TacoError when they are not of this model */
-async function initialWeights(plan: RunPlan): Promise<Map<string, NamedArray> | undefined> {
-  const { initFrom } = plan.config;
+async function initialWeights(plan: RunPlan, signal: AbortSignal): Promise<ImportedModel | undefined> {
+  const { initFrom, seed } = plan.config;
   if (initFrom === undefined) return undefined;
-  const weights = await readInitialWeights(initFrom);
-  await requireFit(initFrom, weights, plan);
-  return weights;
+  const context = { ...hubFromEnvironment(process.env), cacheFolder: join('cache', 'hub'), signal };
+  return await readInitialWeights(initFrom, plan, { context, seed });
 }
 
 /** All updates are made and, where that is asked for, the last evaluation too. */

@@ -1,6 +1,12 @@
-import { type FileHandle, open } from 'node:fs/promises';
 import { z } from 'zod';
-import { AtomicFile, type CommittedFile, messageOf, TacoError } from '../../pipeline/index.ts';
+import {
+  AtomicFile,
+  type ByteFile,
+  type CommittedFile,
+  messageOf,
+  openLocalFile,
+  TacoError,
+} from '../../pipeline/index.ts';
 import type { NamedArray } from './session-types.ts';
 
 /*
@@ -14,7 +20,6 @@ const LENGTH_BYTES = 8;
 const ALIGNMENT = 8;
 /** The limit of the reference implementation. */
 const LARGEST_HEADER_BYTES = 100_000_000;
-const FLOAT_BYTES = 4;
 
 const entrySchema = z.strictObject({
   dtype: z.string(),
@@ -71,72 +76,116 @@ function headerOf(entries: readonly (readonly [string, NamedArray])[]): Uint8Arr
 
 /**
  * Reads all tensors of a file.
- * @throws TacoError `corrupt` when it is not a safetensors file of float32 tensors, `disk` when it cannot be read
+ * @throws TacoError `corrupt` when it is not a safetensors file of floating-point tensors, `disk` or `not-found` when
+ *   it cannot be read
  */
 export async function readSafetensors(path: string): Promise<Map<string, NamedArray>> {
-  let handle: FileHandle;
+  const file = await openLocalFile(path);
   try {
-    handle = await open(path, 'r');
-  } catch (error) {
-    throw new TacoError(`cannot read ${path}: ${messageOf(error)}`, {
-      code: 'disk',
-      stage: 'checkpoint',
-      path,
-      cause: error,
-    });
-  }
-  try {
-    const { size } = await handle.stat();
-    const { entries, dataStart } = await readHeader(handle, size, path);
-    const tensors = new Map<string, NamedArray>();
-    for (const { name, shape, begin } of entries) {
-      const values = new Float32Array(sizeOf(shape));
-      await readFully(handle, new Uint8Array(values.buffer), dataStart + begin, path);
-      tensors.set(name, { shape, values });
-    }
+    const { tensors } = await decodeSafetensors(file);
     return tensors;
   } finally {
-    await handle.close();
+    await file.close();
   }
+}
+
+export interface DecodedSafetensors {
+  readonly tensors: Map<string, NamedArray>;
+  /** Types that were read, as the format spells them: F32, F16, BF16. */
+  readonly dtypes: ReadonlySet<string>;
+}
+
+/**
+ * Reads tensors of a file, on disk or on the Hub; float16 and bfloat16 become float32, which holds each of their values.
+ * @param isWanted asked for every name of the file; what is not wanted is not read and may be of any type
+ * @throws TacoError `corrupt`; as the file's `read`
+ */
+export async function decodeSafetensors(
+  file: ByteFile,
+  isWanted: (name: string) => boolean = () => true,
+): Promise<DecodedSafetensors> {
+  const { entries, dataStart } = await readHeader(file);
+  const tensors = new Map<string, NamedArray>();
+  const dtypes = new Set<string>();
+  for (const { name, shape, dtype, begin, end } of entries) {
+    if (!isWanted(name)) continue;
+    const format = formats[dtype];
+    if (format === undefined)
+      throw corrupt(file.name, `tensor "${name}" is ${dtype}, expected F32, F16 or BF16`);
+    if (end - begin !== sizeOf(shape) * format.bytes || dataStart + end > file.sizeBytes) {
+      throw corrupt(
+        file.name,
+        `tensor "${name}" lies at bytes ${begin} to ${end}, which its shape or the file denies`,
+      );
+    }
+    dtypes.add(dtype);
+    const bytes = await file.read(dataStart + begin, dataStart + end);
+    tensors.set(name, { shape, values: format.decode(bytes) });
+  }
+  return { tensors, dtypes };
+}
+
+interface Format {
+  /** Of one number. */
+  readonly bytes: number;
+  readonly decode: (bytes: Uint8Array<ArrayBuffer>) => Float32Array<ArrayBuffer>;
+}
+
+const formats: Readonly<Record<string, Format | undefined>> = {
+  F32: {
+    bytes: 4,
+    decode: ({ buffer, byteOffset, length }) => new Float32Array(buffer, byteOffset, length / 4),
+  },
+  F16: { bytes: 2, decode: (bytes) => Float32Array.from(halves(bytes), float16) },
+  // The upper half of a float32.
+  BF16: {
+    bytes: 2,
+    decode: (bytes) => new Float32Array(Uint32Array.from(halves(bytes), (bits) => bits << 16).buffer),
+  },
+};
+
+function halves({ buffer, byteOffset, length }: Uint8Array<ArrayBuffer>): Uint16Array {
+  return new Uint16Array(buffer, byteOffset, length / 2);
+}
+
+/** IEEE 754 binary16. */
+function float16(bits: number): number {
+  const exponent = (bits >>> 10) & 0x1f;
+  const fraction = bits & 0x3ff;
+  const special = fraction === 0 ? Number.POSITIVE_INFINITY : Number.NaN;
+  const normal = exponent === 0 ? fraction * 2 ** -24 : (0x400 + fraction) * 2 ** (exponent - 25);
+  const size = exponent === 0x1f ? special : normal;
+  return (bits & 0x8000) === 0 ? size : -size;
 }
 
 interface HeaderEntry {
   readonly name: string;
+  readonly dtype: string;
   readonly shape: readonly number[];
   readonly begin: number;
+  readonly end: number;
 }
 
 async function readHeader(
-  handle: FileHandle,
-  fileSize: number,
-  path: string,
+  file: ByteFile,
 ): Promise<{ readonly entries: readonly HeaderEntry[]; readonly dataStart: number }> {
-  const lengthBytes = new Uint8Array(LENGTH_BYTES);
-  await readFully(handle, lengthBytes, 0, path);
-  const length = Number(new DataView(lengthBytes.buffer).getBigUint64(0, true));
+  const { name: path, sizeBytes } = file;
+  if (sizeBytes < LENGTH_BYTES)
+    throw corrupt(path, `it has ${sizeBytes} bytes, its header's length alone has 8`);
+  const lengthBytes = await file.read(0, LENGTH_BYTES);
+  const length = Number(new DataView(lengthBytes.buffer, lengthBytes.byteOffset).getBigUint64(0, true));
   const dataStart = LENGTH_BYTES + length;
-  if (length > LARGEST_HEADER_BYTES || dataStart > fileSize) {
-    throw corrupt(path, `its header would be ${length} bytes long in a file of ${fileSize}`);
+  if (length > LARGEST_HEADER_BYTES || dataStart > sizeBytes) {
+    throw corrupt(path, `its header would be ${length} bytes long in a file of ${sizeBytes}`);
   }
-  const bytes = new Uint8Array(length);
-  await readFully(handle, bytes, LENGTH_BYTES, path);
-  const header = parseHeader(bytes, path);
-
+  const header = parseHeader(await file.read(LENGTH_BYTES, dataStart), path);
   const entries: HeaderEntry[] = [];
   for (const [name, value] of Object.entries(header)) {
     if (name === '__metadata__') continue;
     const entry = entrySchema.safeParse(value);
     if (!entry.success) throw corrupt(path, `its entry "${name}" has not the form that was expected`);
     const { dtype, shape, data_offsets: offsets } = entry.data;
-    if (dtype !== 'F32') throw corrupt(path, `tensor "${name}" is ${dtype}, expected F32`);
-    const [begin, end] = offsets;
-    if (end - begin !== sizeOf(shape) * FLOAT_BYTES || dataStart + end > fileSize) {
-      throw corrupt(
-        path,
-        `tensor "${name}" lies at bytes ${begin} to ${end}, which its shape or the file denies`,
-      );
-    }
-    entries.push({ name, shape, begin });
+    entries.push({ name, dtype, shape, begin: offsets[0], end: offsets[1] });
   }
   return { entries, dataStart };
 }
@@ -151,19 +200,6 @@ function parseHeader(bytes: Uint8Array, path: string): z.infer<typeof headerSche
   const parsed = headerSchema.safeParse(json);
   if (!parsed.success) throw corrupt(path, 'its header has not the form that was expected', parsed.error);
   return parsed.data;
-}
-
-async function readFully(
-  handle: FileHandle,
-  target: Uint8Array,
-  position: number,
-  path: string,
-): Promise<void> {
-  for (let done = 0; done < target.byteLength; ) {
-    const { bytesRead } = await handle.read(target, done, target.byteLength - done, position + done);
-    if (bytesRead === 0) throw corrupt(path, `it ends at byte ${position + done}, more was expected`);
-    done += bytesRead;
-  }
 }
 
 function sizeOf(shape: readonly number[]): number {

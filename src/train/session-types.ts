@@ -69,20 +69,6 @@ export interface EvaluationSums {
   readonly numAnchors: number;
 }
 
-/** Rows with positions to predict. */
-export interface MaskedInput {
-  /** B */
-  readonly batchSize: number;
-  /** L */
-  readonly maxSeqLen: number;
-  /** [B * L] token ids. */
-  readonly inputIds: Int32Array;
-  /** [B * L] 1 for tokens, 0 for padding; undefined when there is no padding. */
-  readonly attentionMask?: Int32Array | undefined;
-  /** [P] flat positions `row * maxSeqLen + column`. */
-  readonly positions: Int32Array;
-}
-
 /** A parameter or optimiser moment as it is written to files. */
 export interface NamedArray {
   readonly shape: readonly number[];

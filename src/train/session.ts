@@ -8,22 +8,18 @@ import { entryOf, exportParts, importParts } from './session-state.ts';
 import {
   type EvaluationSums,
   type ImportOptions,
-  type MaskedInput,
   type NamedArray,
   OPTIMIZER_STATE,
   type SessionOptions,
   type StepMetrics,
   type TrainStepOptions,
 } from './session-types.ts';
-import { checkBatch, checkRows, stepFeeds } from './step-input.ts';
+import { checkBatch, stepFeeds } from './step-input.ts';
 import { type LossValues, lossValues, stepMetrics } from './step-metrics.ts';
 import { Steps, turnOf, VARIABLES, type VariableKind, variableSpecs } from './steps.ts';
 
 export type * from './session-types.ts';
 export { OPTIMIZER_STATE } from './session-types.ts';
-
-/** Rows to predict on are filled up to a multiple of so many tokens, so that few lengths are compiled. */
-const PREDICTION_STEP = 32;
 
 /** What a checkpoint holds of each parameter, and the prefix of its names there. */
 const stateKinds = [
@@ -124,29 +120,6 @@ export class TrainingSession {
   }
 
   /**
-   * Scores of every word at chosen positions, without dropout.
-   * @returns [P * V] logits, a row of the vocabulary's size for each position
-   * @throws TacoError `mismatch` when the model cannot take the rows
-   */
-  predictMasked(input: MaskedInput): Float32Array<ArrayBuffer> {
-    const { model } = this.#options;
-    const { batchSize, maxSeqLen, inputIds, attentionMask, positions } = input;
-    checkRows(inputIds, maxSeqLen, model);
-    if (positions.length === 0) return new Float32Array();
-    const length = Math.min(Math.ceil(maxSeqLen / PREDICTION_STEP) * PREDICTION_STEP, model.maxPositions);
-    const mask = attentionMask ?? new Int32Array(inputIds.length).fill(1);
-    const { logits } = this.#steps.predict(
-      batchSize,
-      length,
-    )({
-      ids: widened(inputIds, maxSeqLen, length),
-      mask: widened(mask, maxSeqLen, length),
-      positions: positions.map((at) => Math.floor(at / maxSeqLen) * length + (at % maxSeqLen)),
-    });
-    return new Float32Array(logits);
-  }
-
-  /**
    * All parameters under transformers' names and layouts, Adam's moments under the same names with the prefixes of
    * `OPTIMIZER_STATE`, and the number of updates. The tied output projection is not repeated.
    */
@@ -215,14 +188,4 @@ export class TrainingSession {
 /** Numbers as feeds. */
 function scalars(values: Readonly<Record<string, number>>): Readonly<Record<string, Float32Array>> {
   return Object.fromEntries(Object.entries(values).map(([name, value]) => [name, Float32Array.of(value)]));
-}
-
-/** Rows of one length with zeros behind them. */
-function widened(values: Int32Array, from: number, to: number): Int32Array {
-  if (from === to) return values;
-  const wide = new Int32Array((values.length / from) * to);
-  for (let row = 0; row * from < values.length; row += 1) {
-    wide.set(values.subarray(row * from, (row + 1) * from), row * to);
-  }
-  return wide;
 }

@@ -1,8 +1,6 @@
 import * as tf from '@tensorflow/tfjs-core';
 import type { FeedSpec, Program, StepScope, VariableSpec } from '../engine/index.ts';
-import { encode } from '../model/bert.ts';
 import type { ParameterSpec } from '../model/parameters.ts';
-import { maskedLogits } from '../objectives/mlm.ts';
 import { type AdamWState, applyAdamW } from '../optim/adamw.ts';
 import { clipScale, globalNorm } from '../optim/clip.ts';
 import type { SessionOptions } from './session-types.ts';
@@ -98,29 +96,6 @@ export class Steps {
         ),
       }),
       { name: `evaluate-${layoutName(layout)}`, feeds: specs, updates: [] },
-    );
-  }
-
-  /** Scores of every word at positions of rows that come with a mask: `logits` [P, V]. */
-  predict(batchSize: number, maxSeqLen: number) {
-    const { model } = this.#options;
-    const tokens: FeedSpec = { dtype: 'int32', shape: [batchSize * maxSeqLen] };
-    return this.#program.compile(
-      ({ feeds, variables }) => {
-        const parameters = this.#of('parameter', variables);
-        const { hidden_NH } = encode(parameters, model, {
-          batchSize,
-          maxSeqLen,
-          ids_N: feeds.ids as tf.Tensor1D,
-          attentionMask_N: feeds.mask as tf.Tensor1D,
-        });
-        return { logits: maskedLogits(parameters, model, hidden_NH, feeds.positions as tf.Tensor1D) };
-      },
-      {
-        name: `predict-${batchSize}x${maxSeqLen}`,
-        feeds: { ids: tokens, mask: tokens, positions: { dtype: 'int32', shape: ['positions'] } },
-        updates: [],
-      },
     );
   }
 

@@ -1,11 +1,6 @@
 import { openDataset, type Dataset } from '../../pipeline/shards/dataset.ts';
-import {
-  planPush,
-  push,
-  type PushEvent,
-  type PushOptions,
-  type PushPlan,
-} from '../../pipeline/shards/push.ts';
+import { planPush, push, type PushOptions, type PushPlan } from '../../pipeline/shards/push.ts';
+import type { PushEvent } from '../../pipeline/shards/push-repository.ts';
 import { createHub, type Hub } from '../../pipeline/sources/hub-client.ts';
 import { createHubWriter, type HubWriter } from '../../pipeline/sources/hub-upload.ts';
 import type { DatasetShape } from './dataset.ts';

@@ -1,8 +1,10 @@
 import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { checkRepositoryName, planPush, push } from '../../../pipeline/shards/push.ts';
-import { commitsOfFiles, type LocalFile } from '../../../pipeline/shards/push-plan.ts';
+import { planPush, push } from '../../../pipeline/shards/push.ts';
+import type { LocalFile } from '../../../pipeline/shards/push-files.ts';
+import { commitsOfFiles } from '../../../pipeline/shards/push-plan.ts';
+import { checkRepositoryName } from '../../../pipeline/shards/push-repository.ts';
 import { verifyDataset } from '../../../pipeline/shards/verify.ts';
 import { createHubWriter } from '../../../pipeline/sources/hub-upload.ts';
 import { filesBelow, temporaryFolder } from '../../support/folders.ts';

@@ -69,9 +69,8 @@ describe('beginning with other weights', () => {
     await expect(run(wide, { resume: false })).rejects.toThrow(
       `--init-from ${checkpoint} has a width of 32, the model to train 128; choose its size with --model or --bert-config`,
     );
-    await expect(run({ ...flags, 'init-from': flags.out }, { resume: false })).rejects.toThrow(
-      `--init-from ${flags.out} has no model.safetensors: it is a run, name one of its checkpoints`,
-    );
+    const absent = join(folder, 'absent');
+    await expect(run({ ...flags, 'init-from': absent }, { resume: false })).rejects.toThrow(absent);
     expect(await readRun(flags.out)).toEqual(old);
   });
 });

@@ -1,6 +1,6 @@
 import * as tf from '@tensorflow/tfjs-core';
 import { expect, it } from 'vitest';
-import { type Batch, Random, TacoError } from '../../../pipeline/index.ts';
+import { type Batch, TacoError } from '../../../pipeline/index.ts';
 import { type BertConfig, modelPreset } from '../../../src/model/config.ts';
 import {
   type NamedArray,
@@ -105,12 +105,6 @@ describeOnEachBackend('training session', (backend) => {
         session.trainStep([fixtureBatch(step), fixtureBatch(step + 1)], { learningRate: 1e-3, step });
         counts.add(tf.memory().numTensors);
         session.evaluate(fixtureBatch(step));
-        session.predictMasked({
-          batchSize: 1,
-          maxSeqLen: 3,
-          inputIds: Int32Array.of(5, 6, 7),
-          positions: Int32Array.of(1),
-        });
         counts.add(tf.memory().numTensors);
       }
       expect(counts.size).toBe(1);
@@ -252,31 +246,6 @@ describeOnEachBackend('training session', (backend) => {
       }
       const { mlmCorrect, numMasked } = session.evaluate(fixtureBatch(0));
       expect(mlmCorrect).toBe(numMasked);
-    });
-  });
-
-  it('predicts the same for a row with and without padding behind it', () => {
-    withSession('mlm', (session) => {
-      const random = new Random(8);
-      const ids = Int32Array.from({ length: 6 }, () => 5 + random.below(200));
-      const alone = session.predictMasked({
-        batchSize: 1,
-        maxSeqLen: 6,
-        inputIds: ids,
-        positions: Int32Array.of(2, 4),
-      });
-      const padded = session.predictMasked({
-        batchSize: 1,
-        maxSeqLen: 9,
-        inputIds: Int32Array.of(...ids, 0, 0, 0),
-        attentionMask: Int32Array.of(1, 1, 1, 1, 1, 1, 0, 0, 0),
-        positions: Int32Array.of(2, 4),
-      });
-      expect(alone).toHaveLength(2 * withDropout.vocabSize);
-      for (const [i, logit] of alone.entries()) expect(padded[i]).toBeCloseTo(logit, 4);
-      expect(
-        session.predictMasked({ batchSize: 1, maxSeqLen: 6, inputIds: ids, positions: new Int32Array() }),
-      ).toHaveLength(0);
     });
   });
 

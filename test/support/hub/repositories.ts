@@ -177,7 +177,7 @@ function diskFile(path: string, absolute: string, size: number): StoredFile {
 
 /** What the Hub's default .gitattributes and its size limit make of a file. */
 export function isLargeFile(path: string, size: number): boolean {
-  return path.endsWith('.parquet') || size > LARGE_BYTES;
+  return /\.(?:parquet|safetensors|onnx)$/.test(path) || size > LARGE_BYTES;
 }
 
 export function sha256(bytes: Uint8Array): string {

@@ -13,9 +13,9 @@ import type { HubState, Params, Route } from './routes.ts';
 import { access, noRevision, refuseSigned } from './routes.ts';
 import { fileOfShard } from './xet-upload.ts';
 
-/** The side of the Hub that takes datasets: accounts, repositories, branches, uploads, commits. */
+/** The side of the Hub that takes files: accounts, repositories, branches, uploads, commits. */
 const REPOSITORY = '(?<name>[^/]+/[^/]+)';
-const API = `/api/(?<types>datasets)/${REPOSITORY}`;
+const API = `/api/(?<types>datasets|models)/${REPOSITORY}`;
 
 export const UPLOAD_ROUTES: readonly Route[] = [
   { pattern: /^GET \/api\/whoami-v2$/, handler: whoAmI },
@@ -24,7 +24,7 @@ export const UPLOAD_ROUTES: readonly Route[] = [
   { pattern: new RegExp(`^POST ${API}/preupload/(?<revision>[^/]+)$`), handler: preupload },
   { pattern: new RegExp(`^POST ${API}/commit/(?<revision>[^/]+)$`), handler: commit },
   {
-    pattern: new RegExp(`^POST /(?<types>datasets)/${REPOSITORY}\\.git/info/lfs/objects/batch$`),
+    pattern: new RegExp(`^POST /(?:(?<types>datasets)/)?${REPOSITORY}\\.git/info/lfs/objects/batch$`),
     handler: lfsBatch,
   },
   { pattern: /^PUT \/upload\/(?<hash>[0-9a-f]{64})$/, handler: putWhole },
@@ -34,6 +34,11 @@ export const UPLOAD_ROUTES: readonly Route[] = [
   { pattern: /^POST \/v1\/xorbs\/default\/(?<hash>[0-9a-f]{64})$/, handler: putXorb },
   { pattern: /^POST \/v1\/shards$/, handler: putShard },
 ];
+
+/** What the Hub puts into a new repository, in part. */
+const GIT_ATTRIBUTES = ['*.parquet', '*.safetensors', '*.onnx']
+  .map((pattern) => `${pattern} filter=lfs diff=lfs merge=lfs -text\n`)
+  .join('');
 
 interface Context {
   readonly query: URLSearchParams;
@@ -75,17 +80,20 @@ function create(
   if (refused !== undefined) return Promise.resolve(refused);
   const full = `${organization!}/${name!}`;
   if (state.repositories.some((repository) => repository.type === type && repository.name === full)) {
-    return Promise.resolve(refusal(409, undefined, 'You already created this dataset repo'));
+    return Promise.resolve(refusal(409, undefined, `You already created this ${type!} repo`));
   }
   state.repositories.push(
     repositoryFrom({
+      type: type === 'model' ? 'model' : 'dataset',
       name: full,
-      revisions: { main: { '.gitattributes': '*.parquet filter=lfs diff=lfs merge=lfs -text\n' } },
+      revisions: { main: { '.gitattributes': GIT_ATTRIBUTES } },
       access: visibility === 'private' ? 'private' : 'public',
       allowed: [tokenOf(request)!],
     }),
   );
-  return Promise.resolve(json({ url: `${state.endpoint}/datasets/${full}`, name: full, id: full }));
+  return Promise.resolve(
+    json({ url: `${state.endpoint}/${type === 'model' ? '' : 'datasets/'}${full}`, name: full, id: full }),
+  );
 }
 
 function writable(
@@ -147,12 +155,15 @@ function lfsBatch(
   const transfer = typeof mode === 'string' ? mode : 'multipart';
   const answers = objects.map((object) => {
     if (state.uploads.has(object.oid)) return object;
-    return { ...object, actions: { upload: actionOf(state, params.name!, object) } };
+    return {
+      ...object,
+      actions: { upload: actionOf(state, `${params.types ?? 'models'}/${params.name!}`, object) },
+    };
   });
   return Promise.resolve(json({ transfer, objects: answers }));
 }
 
-function actionOf(state: HubState, name: string, { oid, size }: LfsObject): object {
+function actionOf(state: HubState, repository: string, { oid, size }: LfsObject): object {
   const expires = Math.floor((state.now() + state.signedUrlTtlMs) / 1000);
   const signature = `?Expires=${expires}&Signature=test`;
   const address = `${state.storage}/upload/${oid}`;
@@ -163,7 +174,7 @@ function actionOf(state: HubState, name: string, { oid, size }: LfsObject): obje
       'X-Xet-Token-Expiration': String(Math.floor((state.now() + state.xetTokenTtlMs) / 1000)),
       'X-Xet-Session-Id': 'session',
     };
-    return { href: `${state.endpoint}/api/datasets/${name}/xet-write-token/main`, header };
+    return { href: `${state.endpoint}/api/${repository}/xet-write-token/main`, header };
   }
   if (state.uploadMode === 'basic') return { href: address + signature };
   const { partBytes } = state.uploadMode;
@@ -283,6 +294,7 @@ function commit(state: HubState, params: Params, request: LoggedRequest, { body 
   }
   const oid = createHash('sha1').update(head).update(body).digest('hex');
   register(repository, branch, oid, files);
-  const commitUrl = `${state.endpoint}/datasets/${repository.name}/commit/${oid}`;
+  const folder = repository.type === 'model' ? '' : 'datasets/';
+  const commitUrl = `${state.endpoint}/${folder}${repository.name}/commit/${oid}`;
   return Promise.resolve(json({ success: true, commitOid: oid, commitUrl, hookOutput: '' }));
 }

@@ -1,22 +1,20 @@
 import { TacoError } from '../../pipeline/index.ts';
-import type { MaskedInput } from './session-types.ts';
+import type { MaskedInput } from './inference-session.ts';
 
-/** The part of a tokenizer that is needed here. */
-export interface MaskTokenizer {
-  encode(text: string): Int32Array;
-  readonly specialTokenIds: { readonly cls: number; readonly sep: number; readonly mask: number };
-  /** The token of each id. */
-  readonly vocabulary: readonly string[];
-}
-
+/** What fills masks. */
 export interface MaskFiller {
   readonly session: {
     /** [P, V] logits at the P masked positions, row-major. */
     predictMasked(input: MaskedInput): Float32Array;
   };
-  readonly tokenizer: MaskTokenizer;
-  /** Longest row that the model takes, in tokens. */
-  readonly maxPositions: number;
+  readonly tokenizer: {
+    encode(text: string): Int32Array;
+    readonly specialTokenIds: { readonly cls: number; readonly sep: number; readonly mask: number };
+    /** `vocabulary`: the token of each id. */
+    readonly spec: { readonly vocabulary: readonly string[] };
+  };
+  /** `maxPositions`: longest row that the model takes, in tokens. */
+  readonly config: { readonly maxPositions: number };
 }
 
 export interface Candidate {
@@ -31,11 +29,12 @@ export interface Candidate {
  * @throws TacoError `bad-config` when the sentence has no [MASK] or is too long
  */
 export function fillMask(
-  { session, tokenizer, maxPositions }: MaskFiller,
+  { session, tokenizer, config: { maxPositions } }: MaskFiller,
   sentence: string,
   count = 5,
 ): readonly (readonly Candidate[])[] {
   const { cls, mask, sep } = tokenizer.specialTokenIds;
+  const { vocabulary } = tokenizer.spec;
   const inputIds = Int32Array.of(cls, ...tokenizer.encode(sentence), sep);
   if (inputIds.length > maxPositions) {
     throw new TacoError(
@@ -45,7 +44,7 @@ export function fillMask(
   }
   const positions = Int32Array.from([...inputIds.keys()].filter((index) => inputIds[index] === mask));
   if (positions.length === 0) {
-    throw new TacoError(`"${sentence}" has no [MASK], expected at least one to fill`, {
+    throw new TacoError(`"${sentence}" has no ${vocabulary[mask]!}, expected at least one to fill`, {
       code: 'bad-config',
       stage: 'fill-mask',
     });
@@ -54,7 +53,7 @@ export function fillMask(
   const vocabSize = logits.length / positions.length;
   return Array.from(positions, (_, index) =>
     mostProbable(logits.subarray(index * vocabSize, (index + 1) * vocabSize), count).map(
-      ({ id, probability }) => ({ token: tokenizer.vocabulary[id] ?? `#${id}`, probability }),
+      ({ id, probability }) => ({ token: vocabulary[id] ?? `#${id}`, probability }),
     ),
   );
 }

@@ -3,9 +3,10 @@ import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { describe, expect, it } from 'vitest';
 import { resolveConfig } from '../../../src/train/config.ts';
-import { planRun } from '../../../src/train/plan.ts';
+import { planRun, type RunPlan } from '../../../src/train/plan.ts';
 import { train } from '../../../src/train/run.ts';
-import { openTrainedModel } from '../../../src/train/trained-model.ts';
+import { fillMask } from '../../../src/inference/fill-mask.ts';
+import { openModel } from '../../../src/inference/open-model.ts';
 import { temporaryFolder } from '../../support/folders.ts';
 import { findPython } from '../../support/python.ts';
 import { smallRun, writeTrainingFiles } from '../../support/training.ts';
@@ -24,12 +25,14 @@ async function trained() {
   return plan;
 }
 
-describe('openTrainedModel', () => {
+const open = ({ config }: RunPlan) => openModel(config.out, { context: {}, backend: 'wasm' });
+
+describe('openModel', () => {
   it('fills masks with the newest checkpoint', async () => {
     const plan = await trained();
-    const model = await openTrainedModel(plan);
-    expect(model.checkpoint).toBe(join(plan.config.out, 'checkpoint-4'));
-    const [candidates = []] = model.fill(SENTENCE);
+    const model = await open(plan);
+    expect(model.reference).toBe(join(plan.config.out, 'checkpoint-4'));
+    const [candidates = []] = fillMask(model, SENTENCE);
     model.dispose();
     expect(candidates).toHaveLength(5);
     const probabilities = candidates.map(({ probability }) => probability);
@@ -42,15 +45,15 @@ describe('openTrainedModel', () => {
     const folder = await temporaryFolder();
     const flags = smallRun(await writeTrainingFiles(folder), join(folder, 'run'));
     const plan = await planRun(resolveConfig({ flags }));
-    await expect(openTrainedModel(plan)).rejects.toMatchObject({ code: 'not-found' });
+    await expect(open(plan)).rejects.toMatchObject({ code: 'not-found' });
   });
 
   it('predicts what transformers predicts from the checkpoint', async ({ skip }) => {
     const python = findPython(['torch', 'transformers']);
     if (python === undefined) return skip('no Python with torch and transformers');
     const plan = await trained();
-    const model = await openTrainedModel(plan);
-    const [candidates = []] = model.fill(SENTENCE, 20);
+    const model = await open(plan);
+    const [candidates = []] = fillMask(model, SENTENCE, 20);
     const script = `
 import json, sys, torch
 from transformers import AutoTokenizer, BertForMaskedLM
@@ -62,7 +65,7 @@ with torch.no_grad(): probabilities = model.eval()(**inputs).logits[0, position]
 best = probabilities.topk(20)
 print(json.dumps({'missing': sorted(info['missing_keys']), 'unexpected': sorted(info['unexpected_keys']),
   'tokens': tokenizer.convert_ids_to_tokens(best.indices.tolist()), 'probabilities': best.values.tolist()}))`;
-    const { stdout } = await promisify(execFile)(python, ['-c', script, model.checkpoint, SENTENCE], {
+    const { stdout } = await promisify(execFile)(python, ['-c', script, model.reference, SENTENCE], {
       env: { ...process.env, HF_HUB_OFFLINE: '1' },
     });
     model.dispose();

@@ -1,15 +1,15 @@
 import { describe, expect, it } from 'vitest';
-import { fillMask, type MaskFiller } from '../../../src/train/fill-mask.ts';
+import { fillMask, type MaskFiller } from '../../../src/inference/fill-mask.ts';
 
 const vocabulary = ['[CLS]', '[SEP]', '[MASK]', 'a', 'b', 'c'];
 
 /** Words are single ids; logits at a mask favour the id before it. */
 const filler: MaskFiller = {
-  maxPositions: 6,
+  config: { maxPositions: 6 },
   tokenizer: {
     encode: (text) => Int32Array.from(text.split(' '), (word) => vocabulary.indexOf(word)),
     specialTokenIds: { cls: 0, sep: 1, mask: 2 },
-    vocabulary,
+    spec: { vocabulary },
   },
   session: {
     predictMasked: ({ inputIds, positions, batchSize, maxSeqLen }) => {

@@ -1,0 +1,38 @@
+import { join } from 'node:path';
+import { hubFromEnvironment, type SourceContext, TacoError } from '../../pipeline/index.ts';
+import { type BackendChoice, backendChoices } from '../engine/index.ts';
+import type { Flag } from './command.ts';
+
+/** Of commands that compute with a model. */
+export const backendFlag = {
+  type: 'string',
+  placeholder: 'auto|tensorflow|wasm',
+  help: 'where tensors are computed (default: auto)',
+} as const satisfies Flag;
+
+/** @throws TacoError `bad-config` */
+export function backendOf(value = 'auto'): BackendChoice {
+  const known = backendChoices.find((choice) => choice === value);
+  if (known !== undefined) return known;
+  throw new TacoError(`--backend is "${value}", expected one of ${backendChoices.join(', ')}`, {
+    code: 'bad-config',
+    stage: 'flags',
+  });
+}
+
+/** Access to models of the Hub, whose files are kept. */
+export function modelContext(signal: AbortSignal): SourceContext {
+  return {
+    ...hubFromEnvironment(process.env),
+    cacheFolder: join('cache', 'hub'),
+    signal,
+    onWait: ({ message }) => {
+      process.stderr.write(`${message}\n`);
+    },
+  };
+}
+
+/** What the user should know goes where it is not taken for the result. */
+export function writeNotes(notes: readonly string[]): void {
+  for (const note of notes) process.stderr.write(`note: ${note}\n`);
+}
