@@ -68,6 +68,18 @@ export class GraphCall {
     });
   }
 
+  /** A shape as it is in a call, sizes that vary included. */
+  shapeInCall(shape: readonly number[]): string {
+    const { varyingSizes } = traceBackend.trace;
+    if (!shape.some((size) => varyingSizes.has(size))) return this.graph.shape(this.#kernelName, shape);
+    const sizes = shape.map((size) => varyingSizes.get(size) ?? this.graph.int(size));
+    return this.graph.node('Pack', sizes, {
+      N: { int: sizes.length },
+      T: { type: 'int32' },
+      axis: { int: 0 },
+    });
+  }
+
   node(op: string, inputs: readonly string[], attributes: Attributes = {}): string {
     return this.graph.node(op, inputs, attributes);
   }
