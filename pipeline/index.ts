@@ -20,7 +20,13 @@ export { type PrepareContext, type PreparePlan, planPreparation } from './prepar
 export type { PrepareProgress } from './prepare-stream.ts';
 export { STAGES, type StageTimes } from './stage-times.ts';
 export { keyOf, Random } from './random.ts';
-export { AtomicFile, type CommittedFile, syncFolder, writeFileAtomic } from './shards/atomic.ts';
+export {
+  AtomicFile,
+  type CommittedFile,
+  ensureFolder,
+  syncFolder,
+  writeFileAtomic,
+} from './shards/atomic.ts';
 export { type Dataset, openDataset } from './shards/dataset.ts';
 export {
   describeMaking,
@@ -40,6 +46,7 @@ export { tokenizerFilesOf } from './text/tokenizer-files.ts';
 export type { AddedToken, TokenizerSpec } from './text/vocabulary.ts';
 export { type FolderLock, lockFolder } from './shards/lock.ts';
 export { createHubFiles, type HubFiles, hubFromEnvironment } from './sources/hub.ts';
+export { type HubTables, openHubTables, type TableRow } from './sources/hub-tables.ts';
 export type { Input } from './sources/mix.ts';
 export type { Source, SourceContext, SourceFile, SourceIdentity, WaitNotice } from './sources/source.ts';
 export { createTokenizer, type DecodeOptions, type Tokenizer } from './text/wordpiece.ts';
