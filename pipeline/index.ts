@@ -42,7 +42,7 @@ export { createHub } from './sources/hub-client.ts';
 export { createHubWriter } from './sources/hub-upload.ts';
 export type { Manifest, ManifestShard, Split } from './shards/manifest.ts';
 export { BUILTIN_TOKENIZER } from './text/builtin-vocabulary.ts';
-export { tokenizerFilesOf } from './text/tokenizer-files.ts';
+export { parseTokenizerFiles, tokenizerFilesOf } from './text/tokenizer-files.ts';
 export type { AddedToken, TokenizerSpec } from './text/vocabulary.ts';
 export { type FolderLock, lockFolder } from './shards/lock.ts';
 export { createHubFiles, type HubFiles, hubFromEnvironment } from './sources/hub.ts';

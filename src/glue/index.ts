@@ -74,3 +74,10 @@ export {
   isTestSplit,
   numOutputsOf,
 } from './tasks.ts';
+export { findResults } from './find-results.ts';
+export { type FinetuneEvent, finetune, type FinetuneOptions } from './finetune.ts';
+export { type InitialModel, readInitialModel, resultsFolderOf } from './initial-model.ts';
+export { type GlueEvent, type GlueRun, packSubmission, runGlue } from './run-glue.ts';
+export { checkpointScores } from './score-series.ts';
+export { type FinetuneSettings, finetuneSettings } from './settings.ts';
+export { readTask, type TaskData } from './task-data.ts';
