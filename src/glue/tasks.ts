@@ -103,6 +103,10 @@ function simpleTask({ numTests, ...task }: SimpleTask): GlueTask {
   };
 }
 
+/** The file that holds MRPC's train and dev together, and the pairs of ids that are dev. */
+export const MRPC_CORPUS = 'MRPC/msr_paraphrase_train.txt';
+export const MRPC_DEV_IDS = 'MRPC/dev_ids.tsv';
+
 const PAIR = ['sentence1', 'sentence2'] as const;
 
 const mnliSplit = (name: GlueSplitName, file: string): GlueSplit => ({
@@ -225,10 +229,6 @@ function mrpcTask(): GlueTask {
     tests: [{ ...test!, tsv: [...test!.tsv, 'MRPC/msr_paraphrase_test.txt'] }],
   };
 }
-
-/** The file that holds MRPC's train and dev together, and the pairs of ids that are dev. */
-export const MRPC_CORPUS = 'MRPC/msr_paraphrase_train.txt';
-export const MRPC_DEV_IDS = 'MRPC/dev_ids.tsv';
 
 /** @throws TacoError `bad-config` listing the tasks */
 export function glueTask(name: string): GlueTask {
