@@ -119,7 +119,7 @@ export class FinetuneSession {
     checkRows(batch.ids_N, batch.length, model);
     const { shape, values } = packRows(batch);
     const { outputs } = this.#predict(shape)(values);
-    return Float32Array.from(outputs!.subarray(0, batch.numExamples * numOutputs));
+    return Float32Array.from(outputs.subarray(0, batch.numExamples * numOutputs));
   }
 
   /** All parameters under transformers' names. */

@@ -2,6 +2,8 @@ import * as tf from '@tensorflow/tfjs-core';
 import type { Attributes, DType, Graph } from './graph.ts';
 import type { InPlaceUpdate } from './in-place.ts';
 import { GRAPH_BACKEND, type GraphSymbol, traceBackend } from './trace-backend.ts';
+import { TraceError } from './trace-error.ts';
+import { isVarying } from './varying.ts';
 
 /** A call of a kernel while a step is traced: its inputs as references to nodes, and what makes outputs. */
 export class GraphCall {
@@ -68,11 +70,22 @@ export class GraphCall {
     });
   }
 
-  /** A shape as it is in a call, sizes that vary included. */
+  /**
+   * A size as it is in a call, a scalar; it may be one that varies.
+   * @throws TraceError for a multiple of one that varies
+   */
+  sizeInCall(size: number): string {
+    const varying = traceBackend.trace.varyingSizes.get(size);
+    if (varying !== undefined) return varying;
+    if (isVarying(size))
+      throw new TraceError(this.#kernelName, 'it needs a size computed of one that varies');
+    return this.graph.int(size);
+  }
+
+  /** A shape as it is in a call, sizes that vary included. @throws TraceError as `sizeInCall` */
   shapeInCall(shape: readonly number[]): string {
-    const { varyingSizes } = traceBackend.trace;
-    if (!shape.some((size) => varyingSizes.has(size))) return this.graph.shape(this.#kernelName, shape);
-    const sizes = shape.map((size) => varyingSizes.get(size) ?? this.graph.int(size));
+    if (!shape.some(isVarying)) return this.graph.ints(shape);
+    const sizes = shape.map((size) => this.sizeInCall(size));
     return this.graph.node('Pack', sizes, {
       N: { int: sizes.length },
       T: { type: 'int32' },
