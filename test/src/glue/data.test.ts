@@ -29,7 +29,10 @@ describe('GLUE on the Hub', () => {
     const files = {
       'sst2/train-00000-of-00002.parquet': await glueParquet(SST2, rows.slice(0, 4)),
       'sst2/train-00001-of-00002.parquet': await glueParquet(SST2, rows.slice(4)),
-      'sst2/test-00000-of-00001.parquet': await glueParquet(SST2, numbered(() => -1)),
+      'sst2/test-00000-of-00001.parquet': await glueParquet(
+        SST2,
+        numbered(() => -1),
+      ),
       'sst2/training-00000-of-00001.parquet': await glueParquet(SST2, rows),
     };
     expect(await readHub('sst2', 'train', files)).toEqual(
@@ -61,11 +64,21 @@ describe('GLUE on the Hub', () => {
 
   it('reads one commit, and each file from the network once', async () => {
     const file = 'sst2/validation-00000-of-00001.parquet';
-    const { hub, open } = await hubWith({ [file]: await glueParquet(SST2, numbered(() => 0)) });
+    const { hub, open } = await hubWith({
+      [file]: await glueParquet(
+        SST2,
+        numbered(() => 0),
+      ),
+    });
     const cacheFolder = await temporaryFolder();
     const split = glueSplit(GLUE_TASKS.sst2, 'validation');
     const glue = await open({ cacheFolder });
-    hub.commit('nyu-mll/glue', 'main', { [file]: await glueParquet(SST2, numbered(() => 1)) });
+    hub.commit('nyu-mll/glue', 'main', {
+      [file]: await glueParquet(
+        SST2,
+        numbered(() => 1),
+      ),
+    });
     expect(glue.identity).toMatch(/^nyu-mll\/glue@[0-9a-f]{40}$/);
     const first = await glue.read(GLUE_TASKS.sst2, split);
     expect(first.map(({ label }) => label)).toEqual(first.map(() => 0));
@@ -83,9 +96,12 @@ describe('GLUE on the Hub', () => {
     const at = 'sst2/train-00000-of-00001.parquet';
     const read = async (schema: GlueSchema, rows: readonly GlueParquetRow[]) =>
       readHub('sst2', 'train', { [at]: await glueParquet(schema, rows) });
-    await expect(read(SST2, numbered((row) => (row === 5 ? 2 : 0)))).rejects.toThrow(
-      `${at} of nyu-mll/glue row 5: label is 2, expected one of 0 (negative), 1 (positive)`,
-    );
+    await expect(
+      read(
+        SST2,
+        numbered((row) => (row === 5 ? 2 : 0)),
+      ),
+    ).rejects.toThrow(`${at} of nyu-mll/glue row 5: label is 2, expected one of 0 (negative), 1 (positive)`);
     await expect(read({ sentence: 'UTF8', idx: 'INT32' }, [{ sentence: 'a', idx: 0 }])).rejects.toThrow(
       `${at} of nyu-mll/glue has no column label; its columns are sentence, idx`,
     );
@@ -127,7 +143,11 @@ const TSV = {
 };
 
 describe('GLUE in a folder', () => {
-  async function readTsv(name: GlueTaskName, split: string, files: Readonly<Record<string, string | Uint8Array>>) {
+  async function readTsv(
+    name: GlueTaskName,
+    split: string,
+    files: Readonly<Record<string, string | Uint8Array>>,
+  ) {
     const folder = await temporaryFolder();
     await writeFiles(folder, files);
     const glue = await openGlue(folder, {});
@@ -209,7 +229,9 @@ describe('GLUE in a folder', () => {
       'line 2: the index is "x", expected a whole number',
     );
     await bad('rte', 'train', 'RTE/train.tsv', new Uint8Array([0xff, 0xfe])).toThrow('is not UTF-8 text');
-    await bad('rte', 'train', 'RTE/dev.tsv', '').toThrow(/RTE has no split train here: .* has no RTE\/train\.tsv/);
+    await bad('rte', 'train', 'RTE/dev.tsv', '').toThrow(
+      /RTE has no split train here: .* has no RTE\/train\.tsv/,
+    );
     await bad('mnli', 'diagnostic', 'x', '').toThrow('diagnostic/diagnostic.tsv or AX/AX.tsv');
   });
 });

@@ -21,31 +21,32 @@ const fixture = z
     ),
     truncations: z.array(z.tuple([z.int(), z.int(), z.int(), z.int(), z.int()])),
   })
-  .parse(
-    JSON.parse(readFileSync(new URL('../../fixtures/glue/encodings.json', import.meta.url), 'utf8')),
-  );
+  .parse(JSON.parse(readFileSync(new URL('../../fixtures/glue/encodings.json', import.meta.url), 'utf8')));
 
 const tokenizer = uncasedTokenizer();
 const { pad, cls, sep } = tokenizer.specialTokenIds;
 const exampleOf = (...texts: readonly string[]) => ({ index: 0, texts, label: undefined });
 
 describe('encodeExamples', () => {
-  it.each(Object.values(GLUE_TASKS))("gives Hugging Face's ids in the shape of $title", ({ name, textColumns }) => {
-    const cases = fixture.examples.filter(({ task }) => task === name);
-    expect(cases.length).toBeGreaterThanOrEqual(18);
-    for (const { texts, length, ids, typeIds, mask } of cases) {
-      expect(texts).toHaveLength(textColumns.length);
-      const encoded = encodeExamples([exampleOf(...texts)], tokenizer, length);
-      const rows = padRows(encoded, [0], length, pad);
-      const found = {
-        texts,
-        ids: [...rows.ids_N],
-        typeIds: [...rows.typeIds_N],
-        mask: [...rows.attentionMask_N],
-      };
-      expect(found).toEqual({ texts, ids, typeIds, mask });
-    }
-  });
+  it.each(Object.values(GLUE_TASKS))(
+    "gives Hugging Face's ids in the shape of $title",
+    ({ name, textColumns }) => {
+      const cases = fixture.examples.filter(({ task }) => task === name);
+      expect(cases.length).toBeGreaterThanOrEqual(18);
+      for (const { texts, length, ids, typeIds, mask } of cases) {
+        expect(texts).toHaveLength(textColumns.length);
+        const encoded = encodeExamples([exampleOf(...texts)], tokenizer, length);
+        const rows = padRows(encoded, [0], length, pad);
+        const found = {
+          texts,
+          ids: [...rows.ids_N],
+          typeIds: [...rows.typeIds_N],
+          mask: [...rows.attentionMask_N],
+        };
+        expect(found).toEqual({ texts, ids, typeIds, mask });
+      }
+    },
+  );
 
   it('keeps labels, indexes and how many were cut', () => {
     const examples = [

@@ -22,7 +22,9 @@ describe('glueTask', () => {
   it('has the files that the server wants, each once', () => {
     const files = Object.values(GLUE_TASKS).flatMap(({ tests }) => tests.map(({ submission }) => submission));
     expect(files.sort()).toEqual(
-      'AX.tsv CoLA.tsv MNLI-m.tsv MNLI-mm.tsv MRPC.tsv QNLI.tsv QQP.tsv RTE.tsv SST-2.tsv STS-B.tsv WNLI.tsv'.split(' '),
+      'AX.tsv CoLA.tsv MNLI-m.tsv MNLI-mm.tsv MRPC.tsv QNLI.tsv QQP.tsv RTE.tsv SST-2.tsv STS-B.tsv WNLI.tsv'.split(
+        ' ',
+      ),
     );
   });
 
