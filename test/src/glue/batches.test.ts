@@ -97,6 +97,17 @@ describe('planEpoch', () => {
     }
   });
 
+  it('puts the batch that is not full anywhere', () => {
+    const quarters = new Float64Array(4);
+    for (let epoch = 0; epoch < 200; epoch += 1) {
+      const plan = planEpoch(LENGTHS, options({ epoch }));
+      const place = plan.findIndex(({ rows }) => rows.length < 16);
+      quarters[Math.floor((4 * place) / plan.length)]! += 1;
+    }
+    expect(quarters.reduce((sum, count) => sum + count, 0)).toBe(200);
+    expect(uniformDeviate(quarters)).toBeLessThan(4);
+  });
+
   it('gives an example other neighbours each epoch', () => {
     const neighbours = (epoch: number) =>
       new Set(

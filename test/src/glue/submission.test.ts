@@ -1,4 +1,5 @@
 import { text } from 'node:stream/consumers';
+import { crc32 } from 'node:zlib';
 import { join } from 'node:path';
 import { readFile } from 'node:fs/promises';
 import { openPromise } from 'yauzl';
@@ -86,6 +87,7 @@ describe('writeSubmission', () => {
     const zip = await openPromise(path);
     const found = new Map<string, string>();
     for await (const entry of zip.eachEntry()) {
+      expect(entry.crc32).toBe(crc32(files.find(({ name }) => name === entry.fileName)!.text));
       found.set(entry.fileName, await text(await zip.openReadStreamPromise(entry)));
     }
     expect(found).toEqual(new Map(files.map((file) => [file.name, file.text])));
