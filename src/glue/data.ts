@@ -140,7 +140,7 @@ function localGlue(folder: string): GlueData {
       const hasLabels = !isTestSplit(task, split);
       const options = { file: found.path, hasLabels };
       const bytes = await readLocal(found.path);
-      if (found.name !== MRPC_CORPUS) return parseTsv(task, bytes, options).examples;
+      if (found.name !== MRPC_CORPUS) return parseTsv(task, bytes, options);
       const devIds = new Set(
         (await readLocal(join(folder, MRPC_DEV_IDS))).toString('utf8').split(/\r\n|\r|\n/),
       );
@@ -148,7 +148,7 @@ function localGlue(folder: string): GlueData {
       return parseTsv(task, bytes, {
         ...options,
         isWanted: (cell) => devIds.has(`${cell('#1 ID')}\t${cell('#2 ID')}`) === wantsDev,
-      }).examples;
+      });
     },
   };
 }

@@ -2,13 +2,6 @@ import { TacoError } from '../../pipeline/index.ts';
 import { type GlueExample, parseLabel } from './example.ts';
 import type { GlueTask } from './tasks.ts';
 
-/** What a file of the official layout held. */
-export interface TsvExamples {
-  readonly examples: readonly GlueExample[];
-  /** Rows left out because they lack columns. */
-  readonly numSkipped: number;
-}
-
 export interface TsvOptions {
   /** For messages. */
   readonly file: string;
@@ -23,13 +16,12 @@ export interface TsvOptions {
  * @param bytes UTF-8, with or without a byte order mark; lines end in \n, \r\n or \r
  * @throws TacoError `not-found` for a column that is missing, `corrupt` for a row that is too short or a bad label
  */
-export function parseTsv(task: GlueTask, bytes: Uint8Array, options: TsvOptions): TsvExamples {
+export function parseTsv(task: GlueTask, bytes: Uint8Array, options: TsvOptions): readonly GlueExample[] {
   const { file, hasLabels } = options;
   const lines = decode(bytes, file).split(/\r\n|\r|\n/);
   const columns = headerOf(task, lines, options);
   const firstLine = columns.isHeaderLine ? 1 : 0;
   const examples: GlueExample[] = [];
-  let numSkipped = 0;
   let row = 0;
   for (let line = firstLine; line < lines.length; line++) {
     const text = lines[line]!;
@@ -39,7 +31,6 @@ export function parseTsv(task: GlueTask, bytes: Uint8Array, options: TsvOptions)
     row += 1;
     if (cells.length < columns.minCells) {
       if (!task.columns.skipsShortRows) throw shortRow(file, line, cells.length, columns);
-      numSkipped += 1;
       continue;
     }
     if (options.isWanted?.((column) => cells[columns.names.indexOf(column)]) === false) continue;
@@ -51,7 +42,7 @@ export function parseTsv(task: GlueTask, bytes: Uint8Array, options: TsvOptions)
         : undefined,
     });
   }
-  return { examples, numSkipped };
+  return examples;
 }
 
 /** Places of the columns that are read. */

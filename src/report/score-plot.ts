@@ -89,7 +89,7 @@ function drawSeries(
 }
 
 function legendEntry(label: string, index: number, left: number): readonly string[] {
-  const y = 68 + LEGEND_LINE * index;
+  const y = MARGIN.top + LEGEND_LINE * index;
   return [
     line(`curve ${colourOf(index)}`, left, y, left + 20, y),
     text(left + 26, y + 4, 'soft', 'start', label),

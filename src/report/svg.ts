@@ -18,7 +18,7 @@ const STYLE = `
   .raw { stroke-width: 1; opacity: 0.35 }
   .mlm { stroke: #0969da } .tc { stroke: #bc4c00 }
   .point { fill: #1a7f37; stroke: #ffffff; stroke-width: 1.5 }
-  .spread { stroke-width: 1.5; opacity: 0.6 } .dot { stroke: none }
+  .spread { stroke-width: 1.5; opacity: 0.6 }
   .series-0 { stroke: #0969da } .series-1 { stroke: #bc4c00 }
   .series-2 { stroke: #1a7f37 } .series-3 { stroke: #8250df }
   .dot.series-0 { fill: #0969da } .dot.series-1 { fill: #bc4c00 }

@@ -36,10 +36,9 @@ export async function glueParquet(schema: GlueSchema, rows: readonly GlueParquet
       done();
     },
   });
-  const fields = Object.entries(schema).map(([name, type]) => [
-    name,
-    { type, compression: 'SNAPPY' as const, optional: true },
-  ]);
+  const fields = Object.entries(schema).map(
+    ([name, type]) => [name, { type, compression: 'SNAPPY', optional: true }] as const,
+  );
   const parquetSchema = new parquetjs.ParquetSchema(Object.fromEntries(fields));
   const writer = await parquetjs.ParquetWriter.openStream(parquetSchema, sink, { rowGroupSize: 3 });
   for (const row of rows) await writer.appendRow(row);

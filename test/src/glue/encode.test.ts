@@ -61,6 +61,20 @@ describe('encodeExamples', () => {
     expect(encodeExamples([], tokenizer, 5).numExamples).toBe(0);
   });
 
+  it('has room for long examples only', () => {
+    const texts = Array.from({ length: 20 }, (_, row) => `${'word '.repeat(100 + row)} ${row}`);
+    const encoded = encodeExamples(
+      texts.map((text) => exampleOf(text)),
+      tokenizer,
+      128,
+    );
+    const lengths = lengthsOf(encoded);
+    for (const [row, text] of texts.entries()) {
+      const { ids_N } = padRows(encoded, [row], 128, pad);
+      expect([...ids_N.subarray(0, lengths[row])]).toEqual([cls, ...tokenizer.encode(text), sep]);
+    }
+  });
+
   it('refuses lengths without room', () => {
     expect(() => encodeExamples([], tokenizer, 2)).toThrow('length 2, expected a whole number of at least 3');
     const encoded = encodeExamples([exampleOf('one two three')], tokenizer, 8);

@@ -9,6 +9,21 @@ describe('glueTask', () => {
     expect(Object.values(GLUE_TASKS).map(numOutputsOf)).toEqual([2, 2, 2, 1, 2, 3, 2, 2, 2]);
   });
 
+  it('numbers the classes as nyu-mll/glue does', () => {
+    const labels = Object.fromEntries(Object.values(GLUE_TASKS).map((task) => [task.name, task.labels]));
+    expect(labels).toEqual({
+      cola: ['unacceptable', 'acceptable'],
+      sst2: ['negative', 'positive'],
+      mrpc: ['not_equivalent', 'equivalent'],
+      stsb: undefined,
+      qqp: ['not_duplicate', 'duplicate'],
+      mnli: ['entailment', 'neutral', 'contradiction'],
+      qnli: ['entailment', 'not_entailment'],
+      rte: ['entailment', 'not_entailment'],
+      wnli: ['not_entailment', 'entailment'],
+    });
+  });
+
   it('names what there is instead of an unknown task or split', () => {
     expect(() => glueTask('squad')).toThrow(
       '"squad" is no task of GLUE, expected one of cola, sst2, mrpc, stsb, qqp, mnli, qnli, rte, wnli',
