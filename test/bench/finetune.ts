@@ -20,7 +20,7 @@ import { builtinTokenizer } from '../../pipeline/text/builtin-vocabulary.ts';
 import { openBackend } from '../../src/engine/index.ts';
 import { assembleBatch, planEpoch } from '../../src/glue/batches.ts';
 import { openGlue } from '../../src/glue/data.ts';
-import { type EncodedExamples, encodeExamples, lengthsOf, padRows } from '../../src/glue/encode.ts';
+import { type EncodedExamples, encodeExamples, lengthsOf } from '../../src/glue/encode.ts';
 import type { GlueExample } from '../../src/glue/example.ts';
 import { FinetuneSession } from '../../src/glue/finetune-session.ts';
 import { glueTask } from '../../src/glue/tasks.ts';
@@ -29,6 +29,7 @@ import { learningRateAt } from '../../src/optim/schedule.ts';
 import { writeSafetensors } from '../../src/train/safetensors.ts';
 import { findPython } from '../support/python.ts';
 import { randomParameters } from '../support/random-model.ts';
+import { writeRows } from './finetune/exchange.ts';
 
 const WARM_UP_STEPS = 5;
 const EXPECTED_RATIO = 2;
@@ -107,11 +108,7 @@ async function startTrainer(python: string, folder: string, encoded: EncodedExam
   const model = modelPreset(modelName);
   await writeFile(join(folder, 'config.json'), JSON.stringify(toHuggingFaceConfig(model)));
   await writeSafetensors(join(folder, 'model.safetensors'), randomParameters(model, SEED));
-  const rows = Array.from(lengthsOf(encoded), (length, row) => {
-    const { ids_N, typeIds_N } = padRows(encoded, [row], length, model.padTokenId);
-    return { ids: [...ids_N], types: [...typeIds_N], label: encoded.labels[row]! };
-  });
-  await writeFile(join(folder, 'rows.json'), JSON.stringify(rows));
+  await writeRows(join(folder, 'rows.json'), encoded);
   const options = {
     batchSize: BATCH_SIZE,
     maxSeqLen: MAX_SEQ_LEN,
