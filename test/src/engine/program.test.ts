@@ -64,7 +64,7 @@ describeOnEachBackend('a program', () => {
               tf.scalar(-1, 'int32'),
               places,
             ) as tf.Tensor1D,
-            x.shape[0]!,
+            x.shape[0],
           ),
         }),
         {
