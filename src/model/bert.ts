@@ -48,6 +48,8 @@ export interface EncoderOutput {
   readonly hiddenStates: readonly tf.Tensor2D[];
   readonly embedded_NH: tf.Tensor2D;
   readonly hidden_NH: tf.Tensor2D;
+  /** Numbers the uses of dropout behind the encoder. */
+  readonly dropoutAt: DropoutAt;
 }
 
 /** Pushes padding out of the softmax: its exponential is exactly 0, and finite where a row has nothing else. */
@@ -64,7 +66,7 @@ export function encode(parameters: ParameterMap, config: BertConfig, input: Enco
     hidden_NH = encoderLayer(parameters, config, layer, hidden_NH, { ...input, scoreBias, dropoutAt });
     hiddenStates.push(hidden_NH);
   }
-  return { hiddenStates, embedded_NH, hidden_NH };
+  return { hiddenStates, embedded_NH, hidden_NH, dropoutAt };
 }
 
 /**
@@ -83,11 +85,6 @@ export function maskedHead(
   return normAt(parameters, KEYS.headNorm, gelu(transformed), config);
 }
 
-/** Uses of dropout in the encoder: what comes after it counts its sites from here. */
-export function numDropoutSites({ numLayers }: BertConfig): number {
-  return 1 + 3 * numLayers;
-}
-
 /** A tensor of the model. */
 export function parameter(parameters: ParameterMap, key: string): tf.Tensor2D {
   const variable = parameters.get(key);
@@ -95,7 +92,8 @@ export function parameter(parameters: ParameterMap, key: string): tf.Tensor2D {
   return variable as tf.Tensor as tf.Tensor2D;
 }
 
-type DropoutAt = (kind: 'hidden' | 'attention') => DropoutSource | undefined;
+/** Where the next use of dropout draws its mask from; undefined without dropout. */
+export type DropoutAt = (kind: 'hidden' | 'attention') => DropoutSource | undefined;
 
 /** Numbers the uses of dropout in the order of the forward pass, which never depends on data. */
 function dropoutSites(config: BertConfig, seed: tf.Tensor1D | undefined): DropoutAt {

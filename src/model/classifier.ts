@@ -2,7 +2,7 @@ import type * as tf from '@tensorflow/tfjs-core';
 import { dense } from '../ops/dense.ts';
 import { dropout } from '../ops/dropout.ts';
 import { tanh } from '../ops/tanh.ts';
-import { encode, type EncoderInput, numDropoutSites, parameter } from './bert.ts';
+import { encode, type EncoderInput, parameter } from './bert.ts';
 import type { BertConfig } from './config.ts';
 import { KEYS, type ParameterMap } from './parameters.ts';
 
@@ -17,11 +17,9 @@ export function classifierOutputs(
   config: BertConfig,
   input: EncoderInput & { readonly outputRows_M: tf.Tensor1D },
 ): tf.Tensor2D {
-  const { hidden_NH: first_BH } = encode(parameters, config, input);
+  const { hidden_NH: first_BH, dropoutAt } = encode(parameters, config, input);
   const at = (key: string) => parameter(parameters, key);
   const pooled_BH = tanh(dense(first_BH, at(KEYS.pooler.weight), at(KEYS.pooler.bias)));
-  const { dropoutSeed: seed } = input;
-  const source =
-    seed === undefined ? undefined : { seed, site: numDropoutSites(config), rate: config.hiddenDropout };
-  return dense(dropout(pooled_BH, source), at(KEYS.classifier.weight), at(KEYS.classifier.bias));
+  const dropped_BH = dropout(pooled_BH, dropoutAt('hidden'));
+  return dense(dropped_BH, at(KEYS.classifier.weight), at(KEYS.classifier.bias));
 }
