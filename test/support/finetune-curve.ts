@@ -1,11 +1,15 @@
 import { createHash } from 'node:crypto';
+import { writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import { createTokenizer } from '../../pipeline/index.ts';
 import { builtinTokenizer } from '../../pipeline/text/builtin-vocabulary.ts';
 import { assembleBatch, type GlueBatch } from '../../src/glue/batches.ts';
 import { encodeExamples } from '../../src/glue/encode.ts';
+import type { GlueExample } from '../../src/glue/example.ts';
 import { FinetuneSession, type FinetuneStepMetrics } from '../../src/glue/finetune-session.ts';
 import { modelPreset, toHuggingFaceConfig } from '../../src/model/config.ts';
 import { learningRateAt } from '../../src/optim/schedule.ts';
+import { writeSafetensors } from '../../src/train/safetensors.ts';
 import type { NamedArray } from '../../src/train/session-types.ts';
 import { randomParameters } from './random-model.ts';
 import { sentencePairs } from './sentence-pairs.ts';
@@ -42,10 +46,16 @@ export function curveSession(kind: CurveKind): FinetuneSession {
   );
 }
 
-/** The batches of a run, in the order of the examples. */
-export function curveBatches(kind: CurveKind): readonly GlueBatch[] {
-  const { batchSize, maxSeqLen, numInLast, numSteps, model, seed } = finetuneRun;
-  const examples = sentencePairs((numSteps - 1) * batchSize + numInLast, seed, kind);
+/** Examples of a run. */
+const NUM_EXAMPLES = (NUM_STEPS - 1) * finetuneRun.batchSize + finetuneRun.numInLast;
+
+/**
+ * The batches of a run, in the order of the examples.
+ * @param given as many as a run has at least; made-up pairs by default
+ */
+export function curveBatches(kind: CurveKind, given?: readonly GlueExample[]): readonly GlueBatch[] {
+  const { batchSize, maxSeqLen, numSteps, model, seed } = finetuneRun;
+  const examples = (given ?? sentencePairs(NUM_EXAMPLES, seed, kind)).slice(0, NUM_EXAMPLES);
   const encoded = encodeExamples(examples, createTokenizer(builtinTokenizer()), maxSeqLen);
   return Array.from({ length: numSteps }, (_, step) => {
     const first = step * batchSize;
@@ -83,4 +93,37 @@ export function* curveUpdates(
   for (const [step, batch] of batches.entries()) {
     yield session.trainStep(batch, { learningRate: learningRateAt(step, finetuneRun.schedule), step });
   }
+}
+
+/** Writes what test/fixtures/finetune/make.py reads: weights, batches and settings of some kinds of runs. */
+export async function writeCurveInputs(
+  folder: string,
+  runs: ReadonlyMap<CurveKind, readonly GlueBatch[]>,
+): Promise<void> {
+  const inputs: Partial<Record<CurveKind, CurveHashes>> = {};
+  for (const [kind, batches] of runs) {
+    const session = curveSession(kind);
+    const weights = session.exportParameters();
+    session.dispose();
+    await writeSafetensors(join(folder, `${kind}-weights.safetensors`), weights);
+    const arrays = new Map<string, NamedArray>();
+    for (const [step, batch] of batches.entries()) {
+      const { length, numExamples, labels_B } = batch;
+      const rows = {
+        input_ids: batch.ids_N,
+        attention_mask: batch.attentionMask_N,
+        token_type_ids: batch.typeIds_N,
+      };
+      for (const [name, values] of Object.entries(rows)) {
+        // The numbers are below 2^24: float32 holds them exactly.
+        const real = Float32Array.from(values.subarray(0, numExamples * length));
+        arrays.set(`${step}.${name}`, { shape: [numExamples, length], values: real });
+      }
+      const labels = Float32Array.from(labels_B.subarray(0, numExamples));
+      arrays.set(`${step}.labels`, { shape: [numExamples], values: labels });
+    }
+    await writeSafetensors(join(folder, `${kind}-batches.safetensors`), arrays);
+    inputs[kind] = curveHashes(batches, weights);
+  }
+  await writeFile(join(folder, 'settings.json'), JSON.stringify({ settings: finetuneRunAsJson(), inputs }));
 }
