@@ -61,6 +61,7 @@ export type { AddedToken, TokenizerSpec } from './text/vocabulary.ts';
 export { type FolderLock, lockFolder } from './shards/lock.ts';
 export { createHubFiles, type HubFiles, hubFromEnvironment } from './sources/hub.ts';
 export { type ModelFiles, openModelFiles, readModelFile } from './sources/model-files.ts';
+export { type HubTables, openHubTables, type TableRow } from './sources/hub-tables.ts';
 export type { Input } from './sources/mix.ts';
 export type { Source, SourceContext, SourceFile, SourceIdentity, WaitNotice } from './sources/source.ts';
 export { createTokenizer, type DecodeOptions, type Tokenizer } from './text/wordpiece.ts';

@@ -71,7 +71,7 @@ export class ShardCommitter {
       { ...settings, specialTokenIds },
       start.carry,
       this.#admission(),
-      (byteLength) => encoder.memoryForRows(byteLength),
+      encoder.memoryForRows?.bind(encoder),
     );
     this.#next = { ...nextShard };
     this.#end = start;

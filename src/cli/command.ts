@@ -18,7 +18,7 @@ export interface CommandSpec<Flags extends Readonly<Record<string, Flag>>> {
   readonly summary: string;
   readonly flags: Flags;
   readonly examples?: readonly string[];
-  /** Names of positional arguments, in order. */
+  /** Names of positional arguments, in order; a last one that ends in … may come any number of times. */
   readonly positionals?: readonly string[];
 }
 
@@ -95,8 +95,8 @@ export function parseFlags<const Flags extends Readonly<Record<string, Flag>>>(
       values[name] = value;
     }
   }
-  const limit = spec.positionals?.length ?? 0;
-  const extra = positionals[limit];
+  const names = spec.positionals ?? [];
+  const extra = names.at(-1)?.endsWith('…') === true ? undefined : positionals[names.length];
   if (!help && extra !== undefined) {
     throw usageError(
       `unexpected argument "${extra}"; flags begin with -- and follow "--" after the npm command, as in "${spec.usage} --help"`,

@@ -1,7 +1,7 @@
 import * as tf from '@tensorflow/tfjs-core';
 import type { BertConfig } from './config.ts';
 
-/** A parameter under its name and layout in transformers' `BertForMaskedLM`. */
+/** A parameter under its name and layout in transformers' models of BERT. */
 export interface NamedPart {
   readonly name: string;
   /** As PyTorch holds it: dense weights are [out, in]. */
@@ -41,6 +41,8 @@ export const KEYS = {
   transform: denseKeys('head.transform'),
   headNorm: normKeys('head.norm'),
   headBias: 'head.bias',
+  pooler: denseKeys('pooler'),
+  classifier: denseKeys('classifier'),
 } as const;
 
 /** Keys of one encoder layer's tensors. */
@@ -56,8 +58,32 @@ export function layerKeys(layer: number) {
   } as const;
 }
 
-/** All trainable tensors of a model. The output projection is the word embedding itself (tied). */
+/** All trainable tensors of `BertForMaskedLM`. The output projection is the word embedding itself (tied). */
 export function parameterSpecs(config: BertConfig): readonly ParameterSpec[] {
+  const { hiddenSize: H, vocabSize: V } = config;
+  const head = 'cls.predictions';
+  return [
+    ...encoderSpecs(config),
+    ...dense(KEYS.transform, [`${head}.transform.dense`], H, H),
+    ...norm(KEYS.headNorm, `${head}.transform.LayerNorm`, H),
+    vector(KEYS.headBias, [`${head}.bias`], V, 'zeros'),
+  ];
+}
+
+/**
+ * All trainable tensors of `BertForSequenceClassification`.
+ * @param numOutputs classes, or 1 for a score
+ */
+export function classifierSpecs(config: BertConfig, numOutputs: number): readonly ParameterSpec[] {
+  const { hiddenSize: H } = config;
+  return [
+    ...encoderSpecs(config),
+    ...dense(KEYS.pooler, ['bert.pooler.dense'], H, H),
+    ...dense(KEYS.classifier, ['classifier'], H, numOutputs),
+  ];
+}
+
+function encoderSpecs(config: BertConfig): readonly ParameterSpec[] {
   const { hiddenSize: H, intermediateSize: F, vocabSize: V } = config;
   const embeddings = 'bert.embeddings';
   const specs: ParameterSpec[] = [
@@ -80,12 +106,6 @@ export function parameterSpecs(config: BertConfig): readonly ParameterSpec[] {
       ...norm(keys.outputNorm, `${prefix}.output.LayerNorm`, H),
     );
   }
-  const head = 'cls.predictions';
-  specs.push(
-    ...dense(KEYS.transform, [`${head}.transform.dense`], H, H),
-    ...norm(KEYS.headNorm, `${head}.transform.LayerNorm`, H),
-    vector(KEYS.headBias, [`${head}.bias`], V, 'zeros'),
-  );
   return specs;
 }
 

@@ -35,3 +35,21 @@ function segments(ids_N: tf.Tensor, paddingId: number | undefined): tf.Tensor1D 
 export function gatherRows(x_NH: tf.Tensor2D, rows_M: tf.Tensor): tf.Tensor2D {
   return embeddingLookup(x_NH, rows_M);
 }
+
+/**
+ * Rows in other places, some of which may stay empty: y[n] = x[source[n]]. The backward pass is a gather too, and
+ * right as long as the gradient of empty places is zero: they hold a copy of whatever row `source` names.
+ * @param x_TH [T, H]
+ * @param source_N int32 [N] the row for each place
+ * @param place_T int32 [T] the place of each row
+ * @returns [N, H]
+ */
+export function placeRows(x_TH: tf.Tensor2D, source_N: tf.Tensor, place_T: tf.Tensor): tf.Tensor2D {
+  return differentiable([x_TH], (save) => {
+    save([place_T]);
+    return {
+      value: tf.gather<tf.Tensor2D>(x_TH, source_N),
+      gradient: (dy_NH, [place]) => [tf.gather(dy_NH, place!)],
+    };
+  });
+}

@@ -1,5 +1,6 @@
 import type { MetricsLine } from '../train/metrics.ts';
 import { type Point, smooth, thinOut } from './series.ts';
+import { circle, curve, document, type Frame, line, scale, text } from './svg.ts';
 import { type Axis, niceAxis, tickLabel } from './ticks.ts';
 
 export interface LossPlotOptions {
@@ -19,34 +20,10 @@ interface Panel {
   readonly chanceLabel: string;
 }
 
-interface Frame {
-  readonly left: number;
-  readonly right: number;
-  readonly top: number;
-  readonly bottom: number;
-}
-
 const PANEL_WIDTH = 480;
 const HEIGHT = 380;
 const MARGIN = { left: 58, right: 22, top: 78, bottom: 56 } as const;
 const MAX_POINTS = 400;
-
-/** Colours follow the reader's light or dark scheme; contrasts are those of accessible palettes. */
-const STYLE = `
-  .paper { fill: #ffffff } .ink { fill: #1f2328 } .soft { fill: #59636e }
-  .grid { stroke: #d1d9e0; stroke-width: 1 } .axis { stroke: #59636e; stroke-width: 1 }
-  .chance { stroke: #59636e; stroke-width: 1.5; stroke-dasharray: 6 4 }
-  .curve { fill: none; stroke-linejoin: round; stroke-linecap: round; stroke-width: 2.25 }
-  .raw { stroke-width: 1; opacity: 0.35 }
-  .mlm { stroke: #0969da } .tc { stroke: #bc4c00 }
-  .point { fill: #1a7f37; stroke: #ffffff; stroke-width: 1.5 }
-  text { font: 12px system-ui, -apple-system, 'Segoe UI', Helvetica, Arial, sans-serif }
-  .title { font-size: 16px; font-weight: 600 } .heading { font-size: 13px; font-weight: 600 }
-  @media (prefers-color-scheme: dark) {
-    .paper { fill: #0d1117 } .ink { fill: #f0f6fc } .soft { fill: #9198a1 }
-    .grid { stroke: #2a313c } .axis, .chance { stroke: #9198a1 }
-    .mlm { stroke: #58a6ff } .tc { stroke: #f0883e } .point { fill: #3fb950; stroke: #0d1117 }
-  }`;
 
 /**
  * Draws the losses of a run: one panel for MLM, one for TC where there is one. The dashed lines are the losses of
@@ -59,16 +36,10 @@ export function lossPlot(lines: readonly MetricsLine[], options: LossPlotOptions
   const lastStep = lines.reduce((last, { step }) => Math.max(last, step), 1);
   const steps = niceAxis(0, lastStep, 5, true);
   const drawings = panels.map((panel, index) => drawPanel(panel, steps, index * PANEL_WIDTH));
-  return [
-    `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${width} ${HEIGHT}" width="${width}" height="${HEIGHT}" role="img" aria-labelledby="title desc">`,
-    `<title id="title">${escapeXml(options.title)}</title>`,
-    `<desc id="desc">${escapeXml(describe(panels))}</desc>`,
-    `<style>${STYLE}\n</style>`,
-    `<rect class="paper" width="${width}" height="${HEIGHT}"/>`,
+  return document({ width, height: HEIGHT, title: options.title, description: describe(panels) }, [
     text(MARGIN.left, 28, 'ink title', 'start', options.title),
     ...drawings,
-    '</svg>\n',
-  ].join('\n');
+  ]);
 }
 
 function panelsOf(lines: readonly MetricsLine[], options: LossPlotOptions): readonly Panel[] {
@@ -131,9 +102,7 @@ function drawPanel(panel: Panel, steps: Axis, offset: number): string {
     text(frame.right, chanceY - 6, 'soft', 'end', `${panel.chanceLabel} = ${panel.chance.toFixed(2)}`),
     curve(`curve raw ${panel.className}`, place(raw)),
     curve(`curve ${panel.className}`, place(smoothed)),
-    ...place(panel.validation).map(
-      (point) => `<circle class="point" cx="${fixed(point.x)}" cy="${fixed(point.y)}" r="4.5"/>`,
-    ),
+    ...place(panel.validation).map((point) => circle('point', point)),
     legend(panel, frame),
     '</g>',
   ].join('\n');
@@ -147,7 +116,7 @@ function legend(panel: Panel, frame: Frame): string {
   ];
   if (panel.validation.length > 0) {
     entries.push(
-      `<circle class="point" cx="${fixed(frame.right - 70)}" cy="${fixed(y)}" r="4.5"/>`,
+      circle('point', { x: frame.right - 70, y }),
       text(frame.right, y + 4, 'soft', 'end', 'validation'),
     );
   }
@@ -162,34 +131,4 @@ function describe(panels: readonly Panel[]): string {
       return `${title}: training ${of(training)}, validation ${of(validation)}, chance ${chance.toFixed(2)}.`;
     })
     .join(' ');
-}
-
-function scale(value: number, axis: Axis, from: number, to: number): number {
-  return from + ((value - axis.from) / (axis.to - axis.from)) * (to - from);
-}
-
-function curve(className: string, points: readonly Point[]): string {
-  if (points.length === 0) return '';
-  const path = points.map(({ x, y }, index) => `${index === 0 ? 'M' : 'L'}${fixed(x)} ${fixed(y)}`).join('');
-  return `<path class="${className}" d="${path}"/>`;
-}
-
-function line(className: string, x1: number, y1: number, x2: number, y2: number): string {
-  return `<line class="${className}" x1="${fixed(x1)}" y1="${fixed(y1)}" x2="${fixed(x2)}" y2="${fixed(y2)}"/>`;
-}
-
-function text(x: number, y: number, className: string, anchor: string, content: string): string {
-  return `<text class="${className}" x="${fixed(x)}" y="${fixed(y)}" text-anchor="${anchor}">${escapeXml(content)}</text>`;
-}
-
-function fixed(value: number): string {
-  return String(Math.round(value * 100) / 100);
-}
-
-function escapeXml(content: string): string {
-  return content
-    .replaceAll('&', '&amp;')
-    .replaceAll('<', '&lt;')
-    .replaceAll('>', '&gt;')
-    .replaceAll('"', '&quot;');
 }

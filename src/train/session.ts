@@ -2,8 +2,6 @@ import type { Batch } from '../../pipeline/index.ts';
 import { createProgram, type Program } from '../engine/index.ts';
 import { initialValues } from '../model/init.ts';
 import { type ParameterSpec, parameterSpecs } from '../model/parameters.ts';
-import { adamWScalars } from '../optim/adamw.ts';
-import { initialLossScale, nextLossScale, unscaled } from '../optim/loss-scale.ts';
 import { entryOf, exportParts, importParts } from './session-state.ts';
 import {
   type EvaluationSums,
@@ -16,7 +14,9 @@ import {
 } from './session-types.ts';
 import { checkBatch, stepFeeds } from './step-input.ts';
 import { type LossValues, lossValues, stepMetrics } from './step-metrics.ts';
-import { Steps, turnOf, VARIABLES, type VariableKind, variableSpecs } from './steps.ts';
+import { Steps, turnOf } from './steps.ts';
+import { UpdateState } from './update.ts';
+import { VARIABLES, type VariableKind, variableSpecs } from './variables.ts';
 
 export type * from './session-types.ts';
 export { OPTIMIZER_STATE } from './session-types.ts';
@@ -37,9 +37,7 @@ export class TrainingSession {
   readonly #specs: readonly ParameterSpec[];
   readonly #program: Program;
   readonly #steps: Steps;
-  /** Updates made, without skipped ones: Adam's bias correction counts them. */
-  #numUpdates = 0;
-  #lossScale = unscaled;
+  readonly #state: UpdateState;
   #hasSums = false;
 
   /**
@@ -53,7 +51,7 @@ export class TrainingSession {
     this.#specs = parameterSpecs(options.model);
     this.#program = program;
     this.#steps = new Steps(program, options, this.#specs);
-    if (options.precision === 'fp16') this.#lossScale = initialLossScale;
+    this.#state = new UpdateState(options.optimizer, options.precision);
     for (const [kind] of stateKinds) this.#program.declare(variableSpecs(this.#specs, kind));
     this.#write('parameter', (spec) => initialValues(spec, options.model, options.seed));
   }
@@ -65,13 +63,12 @@ export class TrainingSession {
    * @throws TacoError `mismatch` when the model cannot take a batch
    */
   trainStep(microBatches: readonly Batch[], { learningRate, step }: TrainStepOptions): StepMetrics {
-    const { model, objective, optimizer, precision, seed } = this.#options;
+    const { model, objective, seed } = this.#options;
     const count = microBatches.length;
     if (count === 0) throw new RangeError('got no micro-batch, expected at least one');
     for (const batch of microBatches) checkBatch(batch, model, objective.mode);
     if (count > 1) this.#declareSums();
-    const { stepSize, epsilon, keep } = adamWScalars(learningRate, this.#numUpdates, optimizer);
-    const { scale } = this.#lossScale;
+    const updateFeeds = this.#state.feeds(learningRate, count);
     const losses: LossValues[] = [];
     let update = { gradNorm: Number.NaN, skipped: true };
     for (const [microBatch, batch] of microBatches.entries()) {
@@ -81,20 +78,13 @@ export class TrainingSession {
         feeds,
       )({
         ...feeds.values,
-        ...scalars({
-          share: scale / count,
-          unscale: 1 / scale,
-          earlierLoss: losses.reduce((sum, { total }) => sum + total, 0),
-          stepSize,
-          epsilon,
-          keep,
-        }),
+        ...updateFeeds,
+        earlierLoss: Float32Array.of(losses.reduce((sum, { total }) => sum + total, 0)),
       });
       losses.push(lossValues(outputs.losses!));
       update = { gradNorm: outputs.norm?.[0] ?? Number.NaN, skipped: outputs.applied?.[0] !== 1 };
     }
-    if (!update.skipped) this.#numUpdates += 1;
-    if (precision === 'fp16') this.#lossScale = nextLossScale(this.#lossScale, update.skipped);
+    this.#state.count(update.skipped);
     return stepMetrics(microBatches, losses, update, objective.mode);
   }
 
@@ -131,9 +121,9 @@ export class TrainingSession {
         exportParts(state, prefix, specs.get(name)!, values);
       }
     }
-    state.set(OPTIMIZER_STATE.step, { shape: [], values: Float32Array.of(this.#numUpdates) });
+    state.set(OPTIMIZER_STATE.step, { shape: [], values: Float32Array.of(this.#state.numUpdates) });
     if (this.#options.precision === 'fp16') {
-      const { scale, numGood } = this.#lossScale;
+      const { scale, numGood } = this.#state.lossScale;
       state.set(OPTIMIZER_STATE.lossScale, { shape: [2], values: Float32Array.of(scale, numGood) });
     }
     return state;
@@ -160,12 +150,12 @@ export class TrainingSession {
           : new Float32Array(spec.shape.reduce((product, size) => product * size, 1)),
       );
     }
-    this.#numUpdates = numUpdates;
+    this.#state.numUpdates = numUpdates;
     if (this.#options.precision !== 'fp16') return;
     // What was trained in another precision has none.
     const saved = isRestored ? state.get(OPTIMIZER_STATE.lossScale) : undefined;
-    this.#lossScale =
-      saved === undefined ? initialLossScale : { scale: saved.values[0]!, numGood: saved.values[1]! };
+    this.#state.lossScale =
+      saved === undefined ? this.#state.initialScale : { scale: saved.values[0]!, numGood: saved.values[1]! };
   }
 
   /** Frees every tensor of the session, which is of no use afterwards. */
@@ -183,9 +173,4 @@ export class TrainingSession {
     this.#program.declare(variableSpecs(this.#specs, 'gradientSum'));
     this.#hasSums = true;
   }
-}
-
-/** Numbers as feeds. */
-function scalars(values: Readonly<Record<string, number>>): Readonly<Record<string, Float32Array>> {
-  return Object.fromEntries(Object.entries(values).map(([name, value]) => [name, Float32Array.of(value)]));
 }

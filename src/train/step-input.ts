@@ -135,8 +135,8 @@ function filled(values: Int32Array, length: number): Int32Array {
   return longer;
 }
 
-/** int32 [2]; 30 bits each, so that adding a site stays a positive int32. */
-function dropoutSeed({ seed, step, microBatch }: DropoutPlace): Int32Array {
+/** int32 [2] as `DropoutSource` wants it; 30 bits each, so that adding a site stays a positive int32. */
+export function dropoutSeed({ seed, step, microBatch }: DropoutPlace): Int32Array {
   const word = (index: number) => keyOf(seed, PURPOSE, step, microBatch, index) >>> 2;
   return Int32Array.of(word(0), word(1));
 }

@@ -5,6 +5,7 @@ import type { ParameterMap } from '../model/parameters.ts';
 import { type MaskedTargets, maskedLanguageModelLoss } from '../objectives/mlm.ts';
 import { type PairTensors, tokenContrastiveLoss } from '../objectives/taco.ts';
 import { add, elementOf, scaled } from '../ops/arithmetic.ts';
+import { type Gradients, gradientsOf } from './gradients.ts';
 import type { ObjectiveOptions } from './session-types.ts';
 
 /** A micro-batch as tensors: everything of a step that changes from step to step, seeds included. */
@@ -50,13 +51,6 @@ export function stepLosses(
   return { total, mlmLoss, mlmCorrect, tcLoss: tc.loss, tcCorrect: tc.numCorrect };
 }
 
-/** Gradients by parameter key, and the losses; the caller disposes all of them. */
-export interface StepGradients {
-  readonly gradients: ReadonlyMap<string, tf.Tensor>;
-  /** [5] in the order of `LOSS_NAMES`. */
-  readonly losses_5: tf.Tensor1D;
-}
-
 /** Names of the losses where they lie side by side, to be read back at once. */
 export const LOSS_NAMES = ['total', 'mlmLoss', 'mlmCorrect', 'tcLoss', 'tcCorrect'] as const;
 
@@ -66,7 +60,7 @@ export function stackLosses(losses: StepLosses): tf.Tensor1D {
 }
 
 /**
- * `stepLosses` and the gradient of `share` times its total.
+ * `stepLosses` and the gradient of `share` times its total; losses [5] in the order of `LOSS_NAMES`.
  * @param share 1 over the number of micro-batches whose gradients are added up, a scalar
  */
 export function stepGradients(
@@ -75,25 +69,9 @@ export function stepGradients(
   objective: ObjectiveOptions,
   input: StepInput,
   share: tf.Scalar,
-): StepGradients {
-  const { grads, losses_5 } = tf.tidy(() => {
-    // Only the loss leaves the differentiated function; the others leave by being kept, and become a clone that
-    // belongs to this scope.
-    const kept: { losses?: tf.Tensor1D } = {};
-    const result = tf.variableGrads(() => {
-      const losses = stepLosses(parameters, config, objective, input);
-      kept.losses = tf.keep(stackLosses(losses));
-      return scaled(losses.total, share);
-    }, [...parameters.values()]);
-    const clone = tf.clone(kept.losses!);
-    kept.losses!.dispose();
-    return { grads: result.grads, losses_5: clone };
+): Gradients {
+  return gradientsOf(parameters, share, () => {
+    const losses = stepLosses(parameters, config, objective, input);
+    return { loss: losses.total, losses: stackLosses(losses) };
   });
-  const gradients = new Map<string, tf.Tensor>();
-  for (const [key, { name }] of parameters) {
-    const gradient = grads[name];
-    if (gradient === undefined) throw new Error(`the loss does not reach parameter ${key}`);
-    gradients.set(key, gradient);
-  }
-  return { gradients, losses_5 };
 }

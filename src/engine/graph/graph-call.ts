@@ -2,6 +2,8 @@ import * as tf from '@tensorflow/tfjs-core';
 import type { Attributes, DType, Graph } from './graph.ts';
 import type { InPlaceUpdate } from './in-place.ts';
 import { GRAPH_BACKEND, type GraphSymbol, traceBackend } from './trace-backend.ts';
+import { TraceError } from './trace-error.ts';
+import { isVarying } from './varying.ts';
 
 /** A call of a kernel while a step is traced: its inputs as references to nodes, and what makes outputs. */
 export class GraphCall {
@@ -65,6 +67,29 @@ export class GraphCall {
     return this.graph.node('Reshape', [reference, this.graph.shape('Reshape', shape, 1)], {
       T: { type: dtype },
       Tshape: { type: 'int32' },
+    });
+  }
+
+  /**
+   * A size as it is in a call, a scalar; it may be one that varies.
+   * @throws TraceError for a multiple of one that varies
+   */
+  sizeInCall(size: number): string {
+    const varying = traceBackend.trace.varyingSizes.get(size);
+    if (varying !== undefined) return varying;
+    if (isVarying(size))
+      throw new TraceError(this.#kernelName, 'it needs a size computed of one that varies');
+    return this.graph.int(size);
+  }
+
+  /** A shape as it is in a call, sizes that vary included. @throws TraceError as `sizeInCall` */
+  shapeInCall(shape: readonly number[]): string {
+    if (!shape.some(isVarying)) return this.graph.ints(shape);
+    const sizes = shape.map((size) => this.sizeInCall(size));
+    return this.graph.node('Pack', sizes, {
+      N: { int: sizes.length },
+      T: { type: 'int32' },
+      axis: { int: 0 },
     });
   }
 

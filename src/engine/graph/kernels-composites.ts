@@ -26,14 +26,15 @@ function dropout(call: GraphCall): tf.TensorInfo {
 
 /** Which elements a dropout mask keeps: bool, of the given shape. The backward pass asks for the same node. */
 export function keptElements(
-  { graph }: GraphCall,
+  call: GraphCall,
   shape: readonly number[],
   seed: string,
   site: number,
   rate: number,
 ): string {
+  const { graph } = call;
   const seedOfSite = graph.node('AddV2', [seed, graph.ints([site, 0])], { T: { type: 'int32' } });
-  const uniform = graph.node('StatelessRandomUniform', [graph.shape('dropout', shape), seedOfSite], {
+  const uniform = graph.node('StatelessRandomUniform', [call.shapeInCall(shape), seedOfSite], {
     dtype: { type: 'float32' },
     T: { type: 'int32' },
     Tseed: { type: 'int32' },

@@ -136,8 +136,7 @@ function gather(call: GraphCall): tf.TensorInfo {
 function unsortedSegmentSum(call: GraphCall): tf.TensorInfo {
   const [x, ids] = [call.input('x'), call.input('segmentIds')];
   const numSegments = call.number('numSegments');
-  if (isVarying(numSegments)) throw new TraceError('UnsortedSegmentSum', 'the number of segments varies');
-  const inputs = [call.reference(x), call.reference(ids), call.graph.int(numSegments)];
+  const inputs = [call.reference(x), call.reference(ids), call.sizeInCall(numSegments)];
   const output = call.node('UnsortedSegmentSum', inputs, {
     T: { type: typeOf(call, x) },
     Tindices: { type: 'int32' },
@@ -174,7 +173,7 @@ function slice(call: GraphCall): tf.TensorInfo {
 function tile(call: GraphCall): tf.TensorInfo {
   const x = call.input('x');
   const reps = call.attribute('reps') as number[];
-  const inputs = [call.reference(x), call.graph.shape('Tile', reps)];
+  const inputs = [call.reference(x), call.shapeInCall(reps)];
   const output = call.node('Tile', inputs, { T: { type: typeOf(call, x) }, Tmultiples: { type: 'int32' } });
   const shape = x.shape.map((size, axis) => size * reps[axis]!);
   return call.output(output, shape, typeOf(call, x));

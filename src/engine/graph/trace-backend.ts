@@ -20,6 +20,8 @@ export interface Trace {
   readonly graph: Graph;
   /** Type in which matrix products are computed. */
   readonly productType: DType;
+  /** Scalar int32 nodes that hold the sizes that vary, by the numbers that stand for them. */
+  readonly varyingSizes: Map<number, string>;
 }
 
 type Held = { readonly symbol: GraphSymbol } | { readonly update: InPlaceUpdate };

@@ -3,7 +3,7 @@ import type { FeedSpec, Signature, Step } from '../program.ts';
 import type { DType, Graph } from './graph.ts';
 import { traceBackend } from './trace-backend.ts';
 import { type GraphVariable, TracedVariables } from './traced-variables.ts';
-import { varyingSize } from './varying.ts';
+import { isVarying, varyingSize } from './varying.ts';
 
 /** A step as nodes of a graph. */
 export interface TracedStep {
@@ -29,8 +29,14 @@ export function traceStep<Feed extends string, Output extends string>(
   signature: Signature<Feed>,
   { graph, productType, variables }: TraceStepOptions,
 ): TracedStep {
-  return traceBackend.during({ graph, productType }, () => {
+  const varyingSizes = new Map<number, string>();
+  return traceBackend.during({ graph, productType, varyingSizes }, () => {
     const feeds = placeholders(graph, signature);
+    for (const { node, sizes } of feeds.values()) {
+      for (const [axis, size] of sizes.entries()) {
+        if (isVarying(size) && !varyingSizes.has(size)) varyingSizes.set(size, sizeNode(graph, node, axis));
+      }
+    }
     const traced = new TracedVariables(graph, variables, signature);
     try {
       const tensors = Array.from(feeds, ([name, { tensor }]) => [name, tensor] as const);
@@ -72,7 +78,19 @@ function placeholders(graph: Graph, { name: step, feeds }: Signature) {
       const attributes = { dtype: { type: dtype }, shape: { shape: sizes } };
       const node = graph.effect('Placeholder', [], attributes, `${step}/feed/${name}`);
       const info = traceBackend.hold({ reference: node, shape: sizes, dtype });
-      return [name, { node, tensor: tf.engine().makeTensorFromTensorInfo(info) }] as const;
+      return [name, { node, sizes, tensor: tf.engine().makeTensorFromTensorInfo(info) }] as const;
     }),
   );
+}
+
+/** The size of a placeholder along an axis, as it is in a call. */
+function sizeNode(graph: Graph, placeholder: string, axis: number): string {
+  const dtype = graph.producerOf(placeholder)!.attributes.dtype!;
+  const shape = graph.node('Shape', [placeholder], { T: dtype, out_type: { type: 'int32' } });
+  return graph.node('GatherV2', [shape, graph.int(axis), graph.int(0)], {
+    Tparams: { type: 'int32' },
+    Tindices: { type: 'int32' },
+    Taxis: { type: 'int32' },
+    batch_dims: { int: 0 },
+  });
 }

@@ -1,6 +1,7 @@
 import * as tf from '@tensorflow/tfjs-core';
 import { expect, it } from 'vitest';
 import { createProgram, type Program, type Step } from '../../../src/engine/index.ts';
+import { dropout } from '../../../src/ops/dropout.ts';
 import { describeOnEachBackend } from '../../support/backends.ts';
 
 const scalar = { dtype: 'float32', shape: [] } as const;
@@ -48,6 +49,44 @@ describeOnEachBackend('a program', () => {
       // The condition does not hold: nothing is assigned.
       expect(run([-5, 1], 1)).toEqual([103, -4]);
       expect(run([0, 0], 1)).toEqual([103, 0]);
+    });
+  });
+
+  it('computes with a size that varies where an operation needs it as a value', () => {
+    withProgram((program) => {
+      const step = program.compile(
+        ({ feeds: { x, rows: places, seed } }) => ({
+          dropped: dropout(x, { seed, site: 0, rate: 0.5 }),
+          sums: tf.unsortedSegmentSum(
+            x,
+            tf.where<tf.Tensor>(
+              tf.equal(places, tf.scalar(7, 'int32')),
+              tf.scalar(-1, 'int32'),
+              places,
+            ) as tf.Tensor1D,
+            x.shape[0],
+          ),
+        }),
+        {
+          name: 'varying',
+          feeds: {
+            x: { dtype: 'float32', shape: ['rows', 2] },
+            rows: { dtype: 'int32', shape: ['rows'] },
+            seed: { dtype: 'int32', shape: [2] },
+          },
+          updates: [],
+        },
+      );
+      const seed = Int32Array.of(3, 4);
+      const ones = (numRows: number) => new Float32Array(2 * numRows).fill(1);
+      const few = step({ x: ones(3), rows: Int32Array.of(1, 7, 1), seed });
+      expect([...few.sums]).toEqual([0, 0, 2, 2, 0, 0]);
+      const many = step({ x: ones(50), rows: new Int32Array(50), seed });
+      expect(many.dropped).toHaveLength(100);
+      // The same draws: a mask goes on where a shorter one ends.
+      expect(many.dropped.slice(0, 6)).toEqual(few.dropped);
+      expect(new Set(many.dropped)).toEqual(new Set([0, 2]));
+      expect([...many.sums.slice(0, 4)]).toEqual([50, 50, 0, 0]);
     });
   });
 

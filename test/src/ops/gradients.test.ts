@@ -3,13 +3,15 @@ import { expect, it } from 'vitest';
 import { Random } from '../../../pipeline/index.ts';
 import { add, elementOf, scaled } from '../../../src/ops/arithmetic.ts';
 import { attention } from '../../../src/ops/attention.ts';
-import { tiedCrossEntropy } from '../../../src/ops/cross-entropy.ts';
+import { softmaxCrossEntropy, tiedCrossEntropy } from '../../../src/ops/cross-entropy.ts';
 import { dense } from '../../../src/ops/dense.ts';
 import { differentiable } from '../../../src/ops/differentiable.ts';
 import { dropout } from '../../../src/ops/dropout.ts';
-import { embeddingLookup } from '../../../src/ops/embedding.ts';
+import { embeddingLookup, placeRows } from '../../../src/ops/embedding.ts';
 import { gelu } from '../../../src/ops/gelu.ts';
 import { layerNorm } from '../../../src/ops/layer-norm.ts';
+import { squaredError } from '../../../src/ops/squared-error.ts';
+import { tanh } from '../../../src/ops/tanh.ts';
 import { describeOnEachBackend } from '../../support/backends.ts';
 
 /** As many matrices as the case has shapes; most take fewer than four. */
@@ -42,6 +44,33 @@ const cases: readonly Case[] = [
   { title: 'scaled', shapes: [[3, 5]], operation: (x) => scaled(x, -1.7) },
   { title: 'element', shapes: [[1, 5]], operation: (x) => elementOf(row(x), 3) },
   { title: 'gelu', shapes: [[5, 7]], operation: (x) => gelu(scaled(x, 2)) },
+  { title: 'tanh', shapes: [[5, 7]], operation: (x) => tanh(x) },
+  {
+    title: 'rows in places, an empty one hidden',
+    shapes: [[3, 5]],
+    operation: (x) => {
+      const placed = placeRows(x, int32(2, 0, 0, 1), int32(1, 3, 0));
+      return differentiable([placed], (save) => {
+        const mask = tf.tensor2d([[1], [1], [0], [1]]);
+        save([mask]);
+        return { value: tf.mul(placed, mask), gradient: (dy, [saved]) => [tf.mul(dy, saved!)] };
+      });
+    },
+  },
+  {
+    title: 'cross-entropy over a few classes',
+    shapes: [[5, 3]],
+    operation: (logits) =>
+      elementOf(
+        softmaxCrossEntropy(scaled(logits, 2), int32(0, 2, 1, 1, 0), tf.tensor1d([0.2, 0.4, 0, 0.1, 0.3])),
+        0,
+      ),
+  },
+  {
+    title: 'squared error',
+    shapes: [[4, 1]],
+    operation: (x) => squaredError(x, tf.tensor1d([1, -2, 9, 0.5]), tf.tensor1d([0.5, 0.3, 0, 0.2])),
+  },
   { title: 'dropout', shapes: [[5, 7]], operation: (x) => dropout(x, { seed: seed(), site: 3, rate: 0.4 }) },
   {
     title: 'dense',
