@@ -1,5 +1,5 @@
 import * as tf from '@tensorflow/tfjs-core';
-import type { FeedSpec, Program, StepScope } from '../engine/index.ts';
+import type { Program, StepScope } from '../engine/index.ts';
 import type { ParameterMap, ParameterSpec } from '../model/parameters.ts';
 import type { SessionOptions } from './session-types.ts';
 import { stackLosses, stepGradients, stepLosses } from './step.ts';
