@@ -35,6 +35,7 @@ export {
   describeTotals,
   exact,
   type Fact,
+  factTable,
   percent,
 } from './shards/describe.ts';
 export { planPush, push, type PushPlan } from './shards/push.ts';
@@ -56,7 +57,7 @@ export { createHub } from './sources/hub-client.ts';
 export { createHubWriter } from './sources/hub-upload.ts';
 export type { Manifest, ManifestShard, Split } from './shards/manifest.ts';
 export { BUILTIN_TOKENIZER } from './text/builtin-vocabulary.ts';
-export { parseTokenizerFiles, tokenizerFilesOf } from './text/tokenizer-files.ts';
+export { readTokenizerFiles, tokenizerFilesOf } from './text/tokenizer-files.ts';
 export type { AddedToken, TokenizerSpec } from './text/vocabulary.ts';
 export { type FolderLock, lockFolder } from './shards/lock.ts';
 export { createHubFiles, type HubFiles, hubFromEnvironment } from './sources/hub.ts';

@@ -55,7 +55,7 @@ export class SpareMemory<M extends ArrayBufferLike> {
  * Things of a kind are of about the same size: memory of a power of two for one suits the next.
  * @returns `spare` if it has so many bytes, else fresh memory
  */
-export function largeEnough<M extends ArrayBufferLike>(
+function largeEnough<M extends ArrayBufferLike>(
   spare: M | undefined,
   numBytes: number,
   make: MakeMemory<M>,

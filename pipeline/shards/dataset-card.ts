@@ -1,4 +1,4 @@
-import { describeMaking, describeSources, describeTotals, type Fact } from './describe.ts';
+import { describeMaking, describeSources, describeTotals, factTable } from './describe.ts';
 import type { Manifest, Split } from './manifest.ts';
 
 /** A line of the card that says which rows it describes. */
@@ -52,7 +52,7 @@ export function datasetCard(manifest: Manifest, repository: string, revision: st
     '',
     `Text for pretraining BERT, tokenized and packed into rows of ${settings.maxSeqLen} ids. The license is that of the sources; state it in the head of this page.`,
     '',
-    ...table([...describeSources(manifest), ...describeMaking(manifest), ...describeTotals(manifest)]),
+    ...factTable([...describeSources(manifest), ...describeMaking(manifest), ...describeTotals(manifest)]),
     '',
     '## Use',
     '',
@@ -76,9 +76,4 @@ function rowsOf({ totals }: Manifest, split: Split): number {
 
 function sizeCategory(rows: number): string {
   return SIZE_LIMITS.find(([limit]) => rows < limit)?.[1] ?? '10B<n<100B';
-}
-
-function table(facts: readonly Fact[]): string[] {
-  const cell = (text: string): string => text.replaceAll('|', '\\|').replaceAll(/\s+/g, ' ');
-  return ['| | |', '|---|---|', ...facts.map(([name, text]) => `| ${cell(name)} | ${cell(text)} |`)];
 }

@@ -2,7 +2,7 @@ import { TacoError } from '../errors.ts';
 import { createHub, type Hub } from '../sources/hub-client.ts';
 import { hubFromEnvironment } from '../sources/hub.ts';
 import type { SourceContext } from '../sources/source.ts';
-import { parseTokenizerFiles } from '../text/tokenizer-files.ts';
+import { readTokenizerFiles } from '../text/tokenizer-files.ts';
 import { type TokenizerSpec, tokenizerFingerprint } from '../text/vocabulary.ts';
 import type { SpecialTokenIds } from '../types.ts';
 import { type Manifest, type ManifestShard, manifestFile, parseManifest, type Split } from './manifest.ts';
@@ -166,15 +166,7 @@ async function readTokenizer(storage: DatasetStorage, manifest: Manifest): Promi
     const bytes = await storage.readFile(file);
     return bytes === undefined ? null : { path: storage.nameOf(file), bytes };
   };
-  const [tokenizerJson, vocabText, tokenizerConfig] = await Promise.all(
-    ['tokenizer.json', 'vocab.txt', 'tokenizer_config.json'].map(read),
-  );
-  const files = {
-    tokenizerJson: tokenizerJson ?? null,
-    vocabText: vocabText ?? null,
-    tokenizerConfig: tokenizerConfig ?? null,
-  };
-  const tokenizer = parseTokenizerFiles(files, storage.reference);
+  const tokenizer = await readTokenizerFiles(read, storage.reference);
   if (tokenizerFingerprint(tokenizer) !== manifest.tokenizer.fingerprint) {
     throw new TacoError(
       `the tokenizer in ${storage.reference} is not the one that its rows were made with; ${storage.tokenizerRemedy}`,

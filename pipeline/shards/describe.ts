@@ -72,3 +72,9 @@ function ratio(part: number, whole: number): number {
 export function percent(value: number): string {
   return `${Number((100 * value).toPrecision(3))} %`;
 }
+
+/** Facts as a table in Markdown. */
+export function factTable(facts: readonly Fact[]): string[] {
+  const cell = (text: string): string => text.replaceAll('|', '\\|').replaceAll(/\s+/g, ' ');
+  return ['| | |', '|---|---|', ...facts.map(([name, text]) => `| ${cell(name)} | ${cell(text)} |`)];
+}

@@ -122,7 +122,7 @@ export async function planRepository(
 }
 
 /** The branch as it is now. @throws TacoError `not-found`, `forbidden`, `network` */
-export async function branchState({
+async function branchState({
   hub,
   type,
   repository: name,

@@ -1,9 +1,10 @@
 import { parquetMetadataAsync, parquetReadObjects, parquetSchema } from 'hyparquet';
 import { compressors } from 'hyparquet-compressors';
-import { messageOf, TacoError } from '../errors.ts';
+import { TacoError } from '../errors.ts';
 import type { ByteFile } from './byte-file.ts';
 import { openCachedFile } from './hub-cache.ts';
 import { createHub, type Hub, type HubRepository } from './hub-client.ts';
+import { brokenParquet } from './parquet.ts';
 import type { SourceContext, SourceFile } from './source.ts';
 
 /** One row of a table: values as hyparquet gives them, whole numbers of 64 bits as bigint. */
@@ -79,11 +80,6 @@ async function readTable(
   } catch (error) {
     signal?.throwIfAborted();
     if (error instanceof TacoError) throw error;
-    throw new TacoError(`${file.name} is not a whole Parquet file (${messageOf(error)}); fetch it again`, {
-      code: 'corrupt',
-      stage: 'source',
-      path: file.name,
-      cause: error,
-    });
+    throw brokenParquet(file, error);
   }
 }

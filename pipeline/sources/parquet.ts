@@ -45,12 +45,7 @@ export async function openParquet(file: ByteFile, column: string): Promise<Parqu
     );
   } catch (error) {
     if (error instanceof TacoError) throw error;
-    throw new TacoError(`${file.name} is not a whole Parquet file (${messageOf(error)}); fetch it again`, {
-      code: 'corrupt',
-      stage: 'source',
-      path: file.name,
-      cause: error,
-    });
+    throw brokenParquet(file, error);
   }
   const chunks = columnChunks(metadata, column, file.name);
   // Of a group without rows some writers leave the offsets 0.
@@ -64,6 +59,16 @@ export async function openParquet(file: ByteFile, column: string): Promise<Parqu
     );
   }
   return { file: tail, metadata, chunks, numRows: Number(metadata.num_rows) };
+}
+
+/** Of a file whose bytes are not those of a Parquet file. */
+export function brokenParquet({ name }: ByteFile, cause: unknown): TacoError {
+  return new TacoError(`${name} is not a whole Parquet file (${messageOf(cause)}); fetch it again`, {
+    code: 'corrupt',
+    stage: 'source',
+    path: name,
+    cause,
+  });
 }
 
 /** Keeps the end of the file that the footer came from: a small file is then read by this one request. */

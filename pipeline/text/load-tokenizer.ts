@@ -2,7 +2,7 @@ import { readFile, stat } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { messageOf, systemCodeOf, TacoError } from '../errors.ts';
 import { BUILTIN_TOKENIZER, builtinTokenizer } from './builtin-vocabulary.ts';
-import { type NamedFile, parseTokenizerFiles } from './tokenizer-files.ts';
+import { type NamedFile, parseTokenizerFiles, readTokenizerFiles } from './tokenizer-files.ts';
 import type { TokenizerSpec } from './vocabulary.ts';
 
 /** Access to files of Hub repositories; the network lives with who implements it. */
@@ -25,7 +25,9 @@ const HUB_REFERENCE = /^([A-Za-z0-9][\w.-]*\/[\w.-]+)(?:@([^@\s]+))?$/;
 export async function loadTokenizer(reference: string, files: TokenizerFiles): Promise<TokenizerSpec> {
   if (reference === BUILTIN_TOKENIZER) return builtinTokenizer();
   const local = await statOrNull(reference);
-  if (local?.isDirectory() === true) return loadFolder(reference);
+  if (local?.isDirectory() === true) {
+    return readTokenizerFiles((name) => readOrNull(join(reference, name)), reference);
+  }
   if (local?.isFile() === true) return loadFile(reference);
 
   const match = HUB_REFERENCE.exec(reference);
@@ -47,15 +49,6 @@ export async function loadTokenizer(reference: string, files: TokenizerFiles): P
   ]);
   const vocabText = tokenizerJson === null ? await fetchFile('vocab.txt') : null;
   return parseTokenizerFiles({ tokenizerJson, vocabText, tokenizerConfig }, reference);
-}
-
-async function loadFolder(folder: string): Promise<TokenizerSpec> {
-  const [tokenizerJson, vocabText, tokenizerConfig] = await Promise.all([
-    readOrNull(join(folder, 'tokenizer.json')),
-    readOrNull(join(folder, 'vocab.txt')),
-    readOrNull(join(folder, 'tokenizer_config.json')),
-  ]);
-  return parseTokenizerFiles({ tokenizerJson, vocabText, tokenizerConfig }, folder);
 }
 
 async function loadFile(path: string): Promise<TokenizerSpec> {

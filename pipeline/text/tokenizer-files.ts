@@ -77,6 +77,24 @@ const tokenizerConfigSchema = z.object({
 type TokenizerConfig = z.infer<typeof tokenizerConfigSchema>;
 
 /**
+ * Reads a tokenizer from wherever its files lie.
+ * @param read a file by its name, null where there is none
+ * @param where folder or repository, for error messages
+ * @throws TacoError as `parseTokenizerFiles`
+ */
+export async function readTokenizerFiles(
+  read: (name: string) => Promise<NamedFile | null>,
+  where: string,
+): Promise<TokenizerSpec> {
+  const [tokenizerJson, vocabText, tokenizerConfig] = await Promise.all([
+    read('tokenizer.json'),
+    read('vocab.txt'),
+    read('tokenizer_config.json'),
+  ]);
+  return parseTokenizerFiles({ tokenizerJson, vocabText, tokenizerConfig }, where);
+}
+
+/**
  * Reads a tokenizer from its files. `tokenizer.json` goes before `vocab.txt`; what `tokenizer_config.json` says on
  * case, accents and Chinese characters goes before both, as in `BertTokenizerFast`.
  * @param where folder or repository, for error messages

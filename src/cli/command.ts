@@ -105,7 +105,8 @@ export function parseFlags<const Flags extends Readonly<Record<string, Flag>>>(
   return { flags: values as FlagValues<Flags>, positionals, help };
 }
 
-function usageError(message: string): TacoError {
+/** What is wrong with a command line, in one line. */
+export function usageError(message: string): TacoError {
   return new TacoError(message, { code: 'bad-config', stage: 'flags' });
 }
 

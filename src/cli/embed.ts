@@ -5,7 +5,7 @@ import { createInterface } from 'node:readline';
 import type { Readable } from 'node:stream';
 import { ensureFolder, messageOf, systemCodeOf, TacoError, VectorFile } from '../../pipeline/index.ts';
 import { embedTexts, type OpenedModel, openModel } from '../inference/index.ts';
-import { type CommandSpec, type Flag, runCommand } from './command.ts';
+import { type CommandSpec, type Flag, runCommand, usageError } from './command.ts';
 import { backendFlag, backendOf, modelContext, writeNotes } from './model-flags.ts';
 import { createProgress } from './progress.ts';
 
@@ -30,10 +30,12 @@ const GROUP_LINES = 1024;
 await runCommand(spec, async ({ flags, positionals, signal }) => {
   const [reference, file] = positionals;
   if (reference === undefined || flags.out === undefined) {
-    throw badFlag('expected a model and --out, as in npm run embed -- runs/x file.txt --out vectors.parquet');
+    throw usageError(
+      'expected a model and --out, as in npm run embed -- runs/x file.txt --out vectors.parquet',
+    );
   }
   if (file === undefined && process.stdin.isTTY) {
-    throw badFlag('no text given; expected a file, or lines on standard input');
+    throw usageError('no text given; expected a file, or lines on standard input');
   }
   const input = file === undefined ? process.stdin : await openText(file);
   const model = await openModel(reference, {
@@ -59,7 +61,7 @@ await runCommand(spec, async ({ flags, positionals, signal }) => {
 /** @throws TacoError `not-found`, `disk`, `bad-config` for a folder */
 async function openText(path: string): Promise<Readable> {
   try {
-    if ((await stat(path)).isDirectory()) throw badFlag(`${path} is a folder; expected a text file`);
+    if ((await stat(path)).isDirectory()) throw usageError(`${path} is a folder; expected a text file`);
     const stream = createReadStream(path);
     await new Promise((resolve, reject) => stream.once('open', resolve).once('error', reject));
     return stream;
@@ -100,7 +102,7 @@ async function embedLines(
       if (group.length === GROUP_LINES) await flush();
     }
     if (group.length > 0) await flush();
-    if (numLines === 0) throw badFlag('the text is empty; expected at least one line');
+    if (numLines === 0) throw usageError('the text is empty; expected at least one line');
     await file.finish();
   } catch (error) {
     await file.discard();
@@ -109,8 +111,4 @@ async function embedLines(
     progress.finish();
   }
   return { numLines, numCut };
-}
-
-function badFlag(message: string): TacoError {
-  return new TacoError(message, { code: 'bad-config', stage: 'flags' });
 }

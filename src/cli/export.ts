@@ -1,6 +1,5 @@
-import { TacoError } from '../../pipeline/index.ts';
 import { exportModel } from '../export/index.ts';
-import { type CommandSpec, type Flag, runCommand } from './command.ts';
+import { type CommandSpec, type Flag, runCommand, usageError } from './command.ts';
 import { modelContext } from './model-flags.ts';
 import { formatBytes } from './progress.ts';
 
@@ -21,9 +20,8 @@ const spec = {
 await runCommand(spec, async ({ flags, positionals, signal }) => {
   const [reference, folder] = positionals;
   if (reference === undefined || folder === undefined) {
-    throw new TacoError(
+    throw usageError(
       'expected a model and a folder to write, as in npm run export -- runs/x/checkpoint-1000 out/x',
-      { code: 'bad-config', stage: 'flags' },
     );
   }
   const { model, files, notes } = await exportModel(reference, folder, {

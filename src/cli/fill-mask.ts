@@ -1,6 +1,5 @@
-import { TacoError } from '../../pipeline/index.ts';
 import { fillMask, openModel } from '../inference/index.ts';
-import { type CommandSpec, type Flag, runCommand } from './command.ts';
+import { type CommandSpec, type Flag, runCommand, usageError } from './command.ts';
 import { backendFlag, backendOf, modelContext, writeNotes } from './model-flags.ts';
 
 const spec = {
@@ -20,9 +19,8 @@ const NUM_CANDIDATES = 5;
 await runCommand(spec, async ({ flags, positionals, signal }) => {
   const [reference, sentence] = positionals;
   if (reference === undefined || sentence === undefined) {
-    throw new TacoError(
+    throw usageError(
       'expected a model and a sentence, as in npm run fill-mask -- runs/x "Paris is the [MASK] of France."',
-      { code: 'bad-config', stage: 'flags' },
     );
   }
   const model = await openModel(reference, {

@@ -1,5 +1,5 @@
-import { hubFromEnvironment, TacoError } from '../../pipeline/index.ts';
-import { type BackendChoice, backendChoices, choosePrecision, openBackend } from '../engine/index.ts';
+import { hubFromEnvironment } from '../../pipeline/index.ts';
+import { choosePrecision, openBackend } from '../engine/index.ts';
 import {
   type FinetuneSettings,
   finetuneSettings,
@@ -8,7 +8,8 @@ import {
   readInitialModel,
   resultsFolderOf,
 } from '../glue/index.ts';
-import type { Flag } from './command.ts';
+import { type Flag, usageError } from './command.ts';
+import { backendFlag, backendOf } from './model-flags.ts';
 import type { Progress } from './progress.ts';
 
 /** Flags of every fine-tuning. */
@@ -28,11 +29,7 @@ export const finetuneFlags = {
     type: 'number',
     help: 'decides the weights of the head, the order of the examples and dropout (default: 123)',
   },
-  backend: {
-    type: 'string',
-    placeholder: backendChoices.join('|'),
-    help: 'where tensors are computed (default: auto)',
-  },
+  backend: backendFlag,
   precision: {
     type: 'string',
     placeholder: 'auto|f32|bf16|fp16',
@@ -63,7 +60,7 @@ export async function openFinetuning(
   const { data: dataReference = GLUE_REPOSITORY, seed, backend: backendName, ...given } = flags;
   const settings: FinetuneSettings = finetuneSettings(given);
   const firstSeed = wholeFlag('seed', seed ?? DEFAULT_SEED, 0);
-  const backend = await openBackend(backendOf(backendName ?? 'auto'));
+  const backend = await openBackend(backendOf(backendName));
   const precision = choosePrecision(settings.precision, backend);
   const say = (text: string): void => {
     progress.message(text);
@@ -85,18 +82,8 @@ export async function openFinetuning(
   return { settings, firstSeed, precision, data, open };
 }
 
-function backendOf(name: string): BackendChoice {
-  const choice = backendChoices.find((each) => each === name);
-  if (choice !== undefined) return choice;
-  throw badFlag(`--backend is "${name}", expected one of ${backendChoices.join(', ')}`);
-}
-
 /** @throws TacoError `bad-config` */
 export function wholeFlag(name: string, value: number, least: number): number {
   if (Number.isSafeInteger(value) && value >= least) return value;
-  throw badFlag(`--${name} is ${value}, expected a whole number of at least ${least}`);
-}
-
-export function badFlag(message: string): TacoError {
-  return new TacoError(message, { code: 'bad-config', stage: 'flags' });
+  throw usageError(`--${name} is ${value}, expected a whole number of at least ${least}`);
 }

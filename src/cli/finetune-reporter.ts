@@ -49,7 +49,7 @@ export function createFinetuneReporter(
 }
 
 /** `last 59.6, best 60.3 (epoch 3)`: percent. */
-export function describeResult({ last, best }: GlueResult): string {
+function describeResult({ last, best }: GlueResult): string {
   return `last ${percent(last.score)}, best ${percent(best.score)} (epoch ${best.epoch})`;
 }
 

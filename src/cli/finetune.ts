@@ -1,6 +1,6 @@
 import { glueTask, runGlue } from '../glue/index.ts';
-import { type CommandSpec, type Flag, runCommand } from './command.ts';
-import { badFlag, finetuneFlags, openFinetuning } from './finetune-flags.ts';
+import { type CommandSpec, type Flag, runCommand, usageError } from './command.ts';
+import { finetuneFlags, openFinetuning } from './finetune-flags.ts';
 import { createFinetuneReporter } from './finetune-reporter.ts';
 import { createProgress } from './progress.ts';
 
@@ -31,8 +31,8 @@ const spec = {
 await runCommand(spec, async ({ flags, positionals, signal }) => {
   const { task: taskName, out, ...rest } = flags;
   const [reference] = positionals;
-  if (reference === undefined) throw badFlag(`got no model, expected one: ${spec.examples[0]}`);
-  if (taskName === undefined) throw badFlag(`got no --task, expected one: ${spec.flags.task.help}`);
+  if (reference === undefined) throw usageError(`got no model, expected one: ${spec.examples[0]}`);
+  if (taskName === undefined) throw usageError(`got no --task, expected one: ${spec.flags.task.help}`);
   const task = glueTask(taskName);
   const progress = createProgress();
   try {

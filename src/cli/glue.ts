@@ -17,8 +17,8 @@ import {
   tableMarkdown,
 } from '../glue/index.ts';
 import { scorePlot } from '../report/score-plot.ts';
-import { type CommandSpec, type Flag, runCommand } from './command.ts';
-import { badFlag, finetuneFlags, openFinetuning, wholeFlag } from './finetune-flags.ts';
+import { type CommandSpec, type Flag, runCommand, usageError } from './command.ts';
+import { finetuneFlags, openFinetuning, wholeFlag } from './finetune-flags.ts';
 import { createFinetuneReporter } from './finetune-reporter.ts';
 import { createProgress, type Progress } from './progress.ts';
 
@@ -61,7 +61,8 @@ await runCommand(spec, async ({ flags, positionals, signal }) => {
     process.stdout.write(await comparison(positionals));
     return;
   }
-  if (positionals.length === 0) throw badFlag(`got no model, expected one or several: ${spec.examples[0]}`);
+  if (positionals.length === 0)
+    throw usageError(`got no model, expected one or several: ${spec.examples[0]}`);
   const tasks = tasksOf(taskNames);
   const progress = createProgress();
   try {
@@ -126,7 +127,7 @@ async function writePlot(models: readonly LabelledResults[], folder: string): Pr
 async function comparison(references: readonly string[]): Promise<string> {
   const [first, second, extra] = references;
   if (first === undefined || second === undefined || extra !== undefined) {
-    throw badFlag(`--compare got ${references.length} models, expected two: ${spec.examples[3]}`);
+    throw usageError(`--compare got ${references.length} models, expected two: ${spec.examples[3]}`);
   }
   const [a, b] = [await findResults(first), await findResults(second)];
   return (['last', 'best'] as const)

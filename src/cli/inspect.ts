@@ -13,7 +13,7 @@ import {
   TacoError,
   verifyDataset,
 } from '../../pipeline/index.ts';
-import { type CommandSpec, type Flag, runCommand } from './command.ts';
+import { type CommandSpec, type Flag, runCommand, usageError } from './command.ts';
 import { describeRows } from './dataset-rows.ts';
 import { createProgress, formatBytes, type Progress } from './progress.ts';
 
@@ -40,7 +40,7 @@ const spec = {
 await runCommand(spec, async ({ flags, positionals, signal }) => {
   const [reference] = positionals;
   if (reference === undefined) {
-    throw badFlag(
+    throw usageError(
       'no dataset given; expected its folder or hub:org/name, as in npm run inspect -- cache/datasets/x',
     );
   }
@@ -64,7 +64,7 @@ await runCommand(spec, async ({ flags, positionals, signal }) => {
   }
   const available = dataset.numRows(split);
   if (first >= available) {
-    throw badFlag(
+    throw usageError(
       `--row is ${first}, expected a number below ${available}: ${reference} has ${exact(available)} ${split} rows`,
     );
   }
@@ -79,16 +79,12 @@ await runCommand(spec, async ({ flags, positionals, signal }) => {
 
 function splitOf(name: string): Split {
   if (name === 'train' || name === 'validation') return name;
-  throw badFlag(`--split is "${name}", expected train or validation`);
+  throw usageError(`--split is "${name}", expected train or validation`);
 }
 
 function wholeOf(name: string, value: number, least: number): number {
   if (Number.isSafeInteger(value) && value >= least) return value;
-  throw badFlag(`--${name} is ${value}, expected a whole number of at least ${least}`);
-}
-
-function badFlag(message: string): TacoError {
-  return new TacoError(message, { code: 'bad-config', stage: 'flags' });
+  throw usageError(`--${name} is ${value}, expected a whole number of at least ${least}`);
 }
 
 /** What the dataset is. */

@@ -1,7 +1,7 @@
 import { join } from 'node:path';
-import { hubFromEnvironment, type SourceContext, TacoError } from '../../pipeline/index.ts';
+import { hubFromEnvironment, type SourceContext } from '../../pipeline/index.ts';
 import { type BackendChoice, backendChoices } from '../engine/index.ts';
-import type { Flag } from './command.ts';
+import { type Flag, usageError } from './command.ts';
 
 /** Of commands that compute with a model. */
 export const backendFlag = {
@@ -14,10 +14,7 @@ export const backendFlag = {
 export function backendOf(value = 'auto'): BackendChoice {
   const known = backendChoices.find((choice) => choice === value);
   if (known !== undefined) return known;
-  throw new TacoError(`--backend is "${value}", expected one of ${backendChoices.join(', ')}`, {
-    code: 'bad-config',
-    stage: 'flags',
-  });
+  throw usageError(`--backend is "${value}", expected one of ${backendChoices.join(', ')}`);
 }
 
 /** Access to models of the Hub, whose files are kept. */

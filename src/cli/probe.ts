@@ -1,6 +1,6 @@
-import { exact, TacoError } from '../../pipeline/index.ts';
+import { exact } from '../../pipeline/index.ts';
 import { type Geometry, type OpenedModel, openModel, PROBE_WINDOW, probe } from '../inference/index.ts';
-import { type CommandSpec, type Flag, runCommand } from './command.ts';
+import { type CommandSpec, type Flag, runCommand, usageError } from './command.ts';
 import { backendFlag, backendOf, modelContext, writeNotes } from './model-flags.ts';
 import { createProgress } from './progress.ts';
 
@@ -28,7 +28,7 @@ const spec = {
 
 await runCommand(spec, async ({ flags, positionals, signal }) => {
   const [reference] = positionals;
-  if (reference === undefined) throw badFlag('expected a model, as in npm run probe -- runs/x');
+  if (reference === undefined) throw usageError('expected a model, as in npm run probe -- runs/x');
   const maxRows = wholeOf('rows', flags.rows ?? 256, 2);
   const seed = wholeOf('seed', flags.seed ?? 0, 0);
   const model = await openModel(reference, {
@@ -80,14 +80,10 @@ function dataOf({ checkpoint, reference }: OpenedModel): readonly string[] {
   if (checkpoint !== undefined) {
     return checkpoint.state.run.data.datasets.map(({ reference: dataset }) => dataset);
   }
-  throw badFlag(`${reference} does not say what it was trained on; give a prepared dataset with --data`);
+  throw usageError(`${reference} does not say what it was trained on; give a prepared dataset with --data`);
 }
 
 function wholeOf(name: string, value: number, least: number): number {
   if (Number.isSafeInteger(value) && value >= least) return value;
-  throw badFlag(`--${name} is ${value}, expected a whole number of at least ${least}`);
-}
-
-function badFlag(message: string): TacoError {
-  return new TacoError(message, { code: 'bad-config', stage: 'flags' });
+  throw usageError(`--${name} is ${value}, expected a whole number of at least ${least}`);
 }

@@ -1,14 +1,7 @@
-import {
-  createHubWriter,
-  hubFromEnvironment,
-  planPush,
-  push,
-  type PushPlan,
-  TacoError,
-  totalBytesOf,
-} from '../../pipeline/index.ts';
+import { planPush, push, type PushPlan, totalBytesOf } from '../../pipeline/index.ts';
 import { type CommandSpec, type Flag, runCommand } from './command.ts';
 import { createProgress, formatBytes } from './progress.ts';
+import { pushFlags, pushTarget } from './push-command.ts';
 import { createPushReporter, describePush, type PlanLine } from './push-reporter.ts';
 
 const spec = {
@@ -17,44 +10,26 @@ const spec = {
     'Uploads a prepared dataset to the Hugging Face Hub, from where train and Python read it. Needs HF_TOKEN with write permission. Run again after an interruption, it uploads what is missing.',
   positionals: ['folder', 'org/name'],
   flags: {
-    private: {
-      type: 'boolean',
-      help: 'a new repository is private (the default); refuse one that is public',
-    },
+    private: pushFlags.private,
     public: { type: 'boolean', help: 'a new repository is public; one that is there stays as it is' },
-    revision: { type: 'string', placeholder: 'branch', help: 'branch to push to (default: main)' },
-    'dry-run': { type: 'boolean', help: 'print what would be uploaded, change nothing' },
+    revision: pushFlags.revision,
+    'dry-run': pushFlags.dryRun,
   },
   examples: ['npm run push-data -- cache/datasets/wiki-books-256 org/wiki-books-256'],
 } as const satisfies CommandSpec<Readonly<Record<string, Flag>>>;
 
 await runCommand(spec, async ({ flags, positionals, signal }) => {
-  const [folder, repository] = positionals;
-  if (folder === undefined || repository === undefined) {
-    throw badFlag(
-      'expected the folder of a dataset and a name on the Hub, as in npm run push-data -- cache/datasets/x org/name',
-    );
-  }
-  if (flags.private === true && flags.public === true) {
-    throw badFlag('--private and --public are given, expected one of them');
-  }
   const progress = createProgress();
-  const hub = createHubWriter({
-    ...hubFromEnvironment(process.env),
-    signal,
-    onWait: ({ message }) => {
-      progress.message(message);
+  const target = pushTarget(
+    {
+      positionals,
+      flags,
+      expected:
+        'the folder of a dataset and a name on the Hub, as in npm run push-data -- cache/datasets/x org/name',
     },
-  });
-  const visibility = flags.public === true ? 'public' : flags.private === true ? 'private' : undefined;
-  const plan = await planPush({
-    folder,
-    repository,
-    hub,
-    visibility,
-    branch: flags.revision ?? 'main',
-    signal,
-  });
+    { progress, signal },
+  );
+  const plan = await planPush(target);
   process.stdout.write(`${describePush(plan, [['dataset', plan.dataset.reference]], shardLines(plan))}\n`);
   if (flags['dry-run'] === true) return;
   const reporter = createPushReporter(plan, (reference) => `npm run train -- --data ${reference}`, progress);
@@ -72,8 +47,4 @@ function shardLines({ delta: { upload, stale, rest }, files }: PushPlan): readon
     ...(stale.length === 0 ? [] : [['delete', `${stale.length} shards of another dataset`] as const]),
     ['others', rest.length === 0 ? 'nothing to upload' : rest.map(({ path }) => path).join(', ')],
   ];
-}
-
-function badFlag(message: string): TacoError {
-  return new TacoError(message, { code: 'bad-config', stage: 'flags' });
 }

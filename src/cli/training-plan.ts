@@ -1,7 +1,7 @@
 import {
   chooseStart,
+  countParameters,
   identityOf,
-  numParameters,
   type RunPlan,
   sharesOf,
   type StartingPoint,
@@ -21,7 +21,7 @@ export async function describePlan(plan: RunPlan, options: StartOptions): Promis
     ...dataOf(plan).map((text, index) => [index === 0 ? 'data' : '', text] as const),
     [
       'model',
-      `${config.bertConfig ?? config.model}: ${model.numLayers} layers, ${model.hiddenSize} wide, ${model.numHeads} heads, ${exact(model.vocabSize)} words, ${formatCount(numParameters(model))} parameters`,
+      `${config.bertConfig ?? config.model}: ${model.numLayers} layers, ${model.hiddenSize} wide, ${model.numHeads} heads, ${exact(model.vocabSize)} words, ${formatCount(countParameters(model))} parameters`,
     ],
     ['objective', objectiveOf(plan)],
     [

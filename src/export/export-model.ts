@@ -34,7 +34,7 @@ import { type ImportedModel, importModel } from './import-model.ts';
 import { modelCard } from './model-card.ts';
 import { onnxBert } from './onnx-bert.ts';
 
-export const onnxFile = 'onnx/model.onnx';
+const onnxFile = 'onnx/model.onnx';
 const plotFile = 'loss.svg';
 /** Of one protocol buffer. */
 const MAX_ONNX_BYTES = 2 ** 31;

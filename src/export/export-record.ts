@@ -31,7 +31,7 @@ export type ExportRecord = z.infer<typeof recordSchema>;
 export type ExportedFile = z.infer<typeof fileSchema>;
 
 /** @throws Error in a few words when the text is no record */
-export function parseRecord(text: string): ExportRecord {
+function parseRecord(text: string): ExportRecord {
   const parsed = recordSchema.safeParse(JSON.parse(text));
   if (parsed.success) return parsed.data;
   throw new Error('not the record of an export of this version');

@@ -2,7 +2,7 @@ import {
   type ModelFiles,
   messageOf,
   openModelFiles,
-  parseTokenizerFiles,
+  readTokenizerFiles,
   readModelFile,
   type SourceContext,
   TacoError,
@@ -114,21 +114,11 @@ async function readConfig(files: ModelFiles): Promise<ReturnType<typeof parseHug
 }
 
 async function readTokenizer(files: ModelFiles): Promise<TokenizerSpec | undefined> {
-  const [tokenizerJson, vocabText, tokenizerConfig] = await Promise.all(
-    ['tokenizer.json', 'vocab.txt', 'tokenizer_config.json'].map(async (name) => {
-      const bytes = await readModelFile(files, name);
-      return bytes === undefined ? null : { path: files.nameOf(name), bytes };
-    }),
-  );
-  if (!tokenizerJson && !vocabText) return undefined;
-  return parseTokenizerFiles(
-    {
-      tokenizerJson: tokenizerJson ?? null,
-      vocabText: vocabText ?? null,
-      tokenizerConfig: tokenizerConfig ?? null,
-    },
-    files.reference,
-  );
+  if (!files.names.has('tokenizer.json') && !files.names.has('vocab.txt')) return undefined;
+  return await readTokenizerFiles(async (name) => {
+    const bytes = await readModelFile(files, name);
+    return bytes === undefined ? null : { path: files.nameOf(name), bytes };
+  }, files.reference);
 }
 
 async function readTensors(

@@ -3,7 +3,7 @@ import {
   describeSources,
   describeTotals,
   exact,
-  type Fact,
+  factTable,
   type Manifest,
 } from '../../pipeline/index.ts';
 import type { BertConfig } from '../model/config.ts';
@@ -127,7 +127,7 @@ function data({ run }: CheckpointState, manifests: ReadonlyMap<string, Manifest>
       manifest === undefined
         ? []
         : [...describeSources(manifest), ...describeMaking(manifest), ...describeTotals(manifest)];
-    lines.push('', ...table([['dataset', reference], ['fingerprint', fingerprint], ...share, ...found]));
+    lines.push('', ...factTable([['dataset', reference], ['fingerprint', fingerprint], ...share, ...found]));
   }
   return lines;
 }
@@ -139,7 +139,7 @@ function settings({ run }: CheckpointState): readonly string[] {
     ([name, value]) => [`\`--${name}\``, Array.isArray(value) ? value.join(', ') : String(value)] as const,
   );
   const versions = Object.entries(run.versions).map(([name, version]) => `${name} ${version}`);
-  return table([
+  return factTable([
     ...facts,
     ['computed by', `${run.backend}, ${run.precision}`],
     ['versions', versions.join(', ')],
@@ -180,9 +180,4 @@ function scoresOf(line: ValidationLine, hasTc: boolean): readonly string[] {
     figure(line.mlmAccuracy),
     ...(hasTc ? [figure(line.tcLoss), figure(line.tcAccuracy)] : []),
   ];
-}
-
-function table(facts: readonly Fact[]): string[] {
-  const cell = (text: string): string => text.replaceAll('|', '\\|').replaceAll(/\s+/g, ' ');
-  return ['| | |', '|---|---|', ...facts.map(([name, text]) => `| ${cell(name)} | ${cell(text)} |`)];
 }

@@ -3,7 +3,7 @@ import { KEYS, layerKeys, type LayerNormKeys, parameterSpecs } from '../model/pa
 import { importParts } from '../train/session-state.ts';
 import type { NamedArray } from '../train/session-types.ts';
 import { OnnxGraph, type Value } from './onnx-graph.ts';
-import type { Message } from './protobuf.ts';
+import type { Message } from '../report/protobuf.ts';
 
 /** Pushes padding out of the softmax, as in model/bert.ts. */
 const PADDING_SCORE = 1e9;

@@ -1,4 +1,4 @@
-import { delimited, float, integer, type Message, message, piece, text } from './protobuf.ts';
+import { delimited, float, integer, type Message, message, piece, text } from '../report/protobuf.ts';
 
 /*
  * Numbers of fields and types are those of onnx.proto (https://github.com/onnx/onnx/blob/main/onnx/onnx.proto), release

@@ -3,7 +3,7 @@ import { readFile, stat } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import {
   messageOf,
-  parseTokenizerFiles,
+  readTokenizerFiles,
   systemCodeOf,
   TacoError,
   type TokenizerSpec,
@@ -115,15 +115,7 @@ async function readTokenizer(folder: string): Promise<TokenizerSpec> {
     const bytes = await readOptional(path);
     return bytes === null ? null : { path, bytes };
   };
-  const [tokenizerJson, vocabText, tokenizerConfig] = await Promise.all(
-    ['tokenizer.json', 'vocab.txt', 'tokenizer_config.json'].map(read),
-  );
-  const files = {
-    tokenizerJson: tokenizerJson ?? null,
-    vocabText: vocabText ?? null,
-    tokenizerConfig: tokenizerConfig ?? null,
-  };
-  return parseTokenizerFiles(files, folder);
+  return readTokenizerFiles(read, folder);
 }
 
 /** Null where there is no such file. */

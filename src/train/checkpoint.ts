@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { createReadStream, existsSync } from 'node:fs';
+import { createReadStream } from 'node:fs';
 import { mkdir, readdir, readFile, rename, rm, stat } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { pipeline } from 'node:stream/promises';
@@ -135,16 +135,11 @@ export async function verifyCheckpoint(folder: string): Promise<CheckpointState>
   return parseCheckpointState(await readJson(folder, stateFile), folder);
 }
 
-/** Whether a folder was written as a checkpoint: such a one can be verified. */
-export function hasManifest(folder: string): boolean {
-  return existsSync(join(folder, manifestFile));
-}
-
 /**
  * Compares every file of a checkpoint with the hashes written beside it.
  * @throws TacoError `corrupt` naming the file that is missing or was altered
  */
-export async function verifyFiles(folder: string): Promise<void> {
+async function verifyFiles(folder: string): Promise<void> {
   const manifest = manifestSchema.safeParse(await readJson(folder, manifestFile));
   if (!manifest.success) throw damaged(folder, `${manifestFile} has not the form that was expected`);
   const listed = new Map(manifest.data.files.map((file) => [file.name, file]));

@@ -9,7 +9,6 @@ import {
 import type { Precision } from '../engine/index.ts';
 import { type BertConfig, modelPreset, readBertConfig } from '../model/config.ts';
 import { trainingStepFlops } from '../model/flops.ts';
-import { parameterSpecs } from '../model/parameters.ts';
 import type { RunIdentity } from './checkpoint-state.ts';
 import { codeVersions } from './code-version.ts';
 import type { SessionOptions } from './session-types.ts';
@@ -90,13 +89,6 @@ async function modelOf(config: TrainConfig, mixture: Mixture): Promise<BertConfi
     );
   }
   return model;
-}
-
-/** Trainable numbers of a model. */
-export function numParameters(model: BertConfig): number {
-  return parameterSpecs(model)
-    .map(({ shape }) => shape.reduce((product, size) => product * size, 1))
-    .reduce((sum, size) => sum + size, 0);
 }
 
 /** Floating-point operations of one update's matrix products, with as many masked positions as are to be expected. */

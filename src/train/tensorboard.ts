@@ -1,3 +1,4 @@
+import { delimited, double, float, integer, type Message, message, text } from '../report/protobuf.ts';
 import type { MetricsLine } from './metrics.ts';
 
 /*
@@ -9,10 +10,10 @@ import type { MetricsLine } from './metrics.ts';
 /** The first record of a file says this. */
 const FILE_VERSION = 'brain.Event:2';
 
-/** Keys of the fields used: field number times 8 plus wire type. */
-const EVENT = { wallTime: 0x09, step: 0x10, fileVersion: 0x1a, summary: 0x2a } as const;
-const SUMMARY = { value: 0x0a } as const;
-const VALUE = { tag: 0x0a, simpleValue: 0x15 } as const;
+/** Numbers of the fields used. */
+const EVENT = { wallTime: 1, step: 2, fileVersion: 3, summary: 5 } as const;
+const SUMMARY = { value: 1 } as const;
+const VALUE = { tag: 1, simpleValue: 2 } as const;
 
 /** Values of a line under their tags. What only counts or times the work around it is left to `metrics.jsonl`. */
 const tags = {
@@ -40,9 +41,7 @@ const tags = {
  * @param now milliseconds since 1970
  */
 export function fileVersionRecord(now: number): Uint8Array {
-  return framed(
-    Buffer.concat([wallTimeField(now), bytesField(EVENT.fileVersion, Buffer.from(FILE_VERSION))]),
-  );
+  return framed(message(double(EVENT.wallTime, now / 1000), text(EVENT.fileVersion, FILE_VERSION)));
 }
 
 /**
@@ -53,45 +52,24 @@ export function scalarsRecord(line: MetricsLine, now: number): Uint8Array {
   const entries: Readonly<Record<string, unknown>> = line;
   const values = Object.entries(tags[line.type]).flatMap(([name, tag]) => {
     const value = entries[name];
-    return value === undefined ? [] : [bytesField(SUMMARY.value, scalarOf(tag, value as number | null))];
+    return value === undefined ? [] : [delimited(SUMMARY.value, scalarOf(tag, value as number | null))];
   });
   return framed(
-    Buffer.concat([
-      wallTimeField(now),
-      Buffer.from([EVENT.step, ...varint(line.step)]),
-      bytesField(EVENT.summary, Buffer.concat(values)),
-    ]),
+    message(
+      double(EVENT.wallTime, now / 1000),
+      integer(EVENT.step, line.step),
+      delimited(EVENT.summary, message(...values)),
+    ),
   );
 }
 
-function scalarOf(tag: string, value: number | null): Buffer {
-  const number = Buffer.alloc(5);
-  number[0] = VALUE.simpleValue;
-  number.writeFloatLE(value ?? Number.NaN, 1);
-  return Buffer.concat([bytesField(VALUE.tag, Buffer.from(tag)), number]);
-}
-
-function wallTimeField(now: number): Buffer {
-  const field = Buffer.alloc(9);
-  field[0] = EVENT.wallTime;
-  field.writeDoubleLE(now / 1000, 1);
-  return field;
-}
-
-function bytesField(key: number, bytes: Uint8Array): Buffer {
-  return Buffer.concat([Buffer.from([key, ...varint(bytes.byteLength)]), bytes]);
-}
-
-/** Seven bits a byte, the low ones first. */
-function varint(value: number): number[] {
-  const bytes: number[] = [];
-  let rest = value;
-  for (; rest >= 0x80; rest = Math.floor(rest / 0x80)) bytes.push((rest % 0x80) | 0x80);
-  return [...bytes, rest];
+function scalarOf(tag: string, value: number | null): Message {
+  return message(text(VALUE.tag, tag), float(VALUE.simpleValue, value ?? Number.NaN));
 }
 
 /** Length as 64-bit number, its checksum, the data, its checksum. */
-function framed(data: Uint8Array): Uint8Array {
+function framed({ pieces }: Message): Uint8Array {
+  const data = Buffer.concat(pieces);
   const head = Buffer.alloc(12);
   head.writeBigUInt64LE(BigInt(data.byteLength));
   head.writeUInt32LE(maskedCrc32c(head.subarray(0, 8)), 8);

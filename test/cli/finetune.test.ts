@@ -6,17 +6,10 @@ import { modelPreset } from '../../src/model/config.ts';
 import { argumentsOf, runCli, startCli } from '../support/commands.ts';
 import { temporaryFolder } from '../support/folders.ts';
 import { randomParameters } from '../support/random-model.ts';
-import { writeModelFolder, writeToyGlue } from '../support/toy-task.ts';
+import { toyModel as model, writeModelFolder, writeToyGlue } from '../support/toy-task.ts';
 import { madeUpTokenizer, smallRun, writeTrainingFiles } from '../support/training.ts';
 
 const FLAGS = ['--max-seq-len', '16', '--lr', '5e-3', '--warmup-steps', '4', '--backend', 'wasm'];
-const model = modelPreset('tiny', {
-  vocabSize: 1100,
-  hiddenSize: 32,
-  intermediateSize: 64,
-  numLayers: 1,
-  maxPositions: 16,
-});
 
 async function writeInputs(numTrain?: number) {
   const folder = await temporaryFolder();

@@ -101,7 +101,7 @@ describe('commands on a trained model', () => {
       ],
       ['embed', ['MODEL'], 2, /^error: expected a model and --out/],
       ['embed', ['MODEL', 'absent.txt', '--out', 'x'], 1, /^error: absent\.txt does not exist/],
-      ['embed', ['MODEL', '/dev/null', '--out', '/tmp/never.parquet'], 2, /^error: the text is empty/],
+      ['embed', ['MODEL', '/dev/null', '--out', 'never.parquet'], 2, /^error: the text is empty/],
       ['probe', [], 2, /^error: expected a model/],
       [
         'probe',

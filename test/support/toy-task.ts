@@ -1,7 +1,7 @@
 import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Random, tokenizerFilesOf, type TokenizerSpec } from '../../pipeline/index.ts';
-import { type BertConfig, toHuggingFaceConfig } from '../../src/model/config.ts';
+import { type BertConfig, modelPreset, toHuggingFaceConfig } from '../../src/model/config.ts';
 import { writeSafetensors } from '../../src/train/safetensors.ts';
 import type { NamedArray } from '../../src/train/session-types.ts';
 import { writeFiles } from './glue.ts';
@@ -9,6 +9,15 @@ import { writeFiles } from './glue.ts';
 /** Words that say positive and negative in the vocabulary of `madeUpTokenizer`. */
 const GOOD = ['word200', 'word201', 'word202'];
 const BAD = ['word300', 'word301', 'word302'];
+
+/** A model that learns the tasks in seconds, of the words of `madeUpTokenizer(1100)`. */
+export const toyModel: BertConfig = modelPreset('tiny', {
+  vocabSize: 1100,
+  hiddenSize: 32,
+  intermediateSize: 64,
+  numLayers: 1,
+  maxPositions: 16,
+});
 
 /** A sentence of 3 to 12 words, one of which says what class it is of: 1 for good. */
 function toySentence(random: Random): { readonly text: string; readonly label: number } {

@@ -17,7 +17,7 @@ export function operand(call: GraphCall, reference: string): string {
  * a·b of two matrices given in float32, computed in the type of products; oneDNN does it together with the bias.
  * @returns reference to the product in float32
  */
-export function matrixProduct(call: GraphCall, a: string, b: string, options: ProductOptions = {}): string {
+function matrixProduct(call: GraphCall, a: string, b: string, options: ProductOptions = {}): string {
   const { graph, productType } = call;
   const type = { type: productType };
   let product = graph.node('MatMul', [operand(call, a), operand(call, b)], {

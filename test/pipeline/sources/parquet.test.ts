@@ -11,6 +11,7 @@ import { START } from '../../../pipeline/sources/source.ts';
 import { resolveSource } from '../../../pipeline/sources/resolve.ts';
 import type { EncodedDocuments, SourceCursor } from '../../../pipeline/types.ts';
 import { temporaryFolder } from '../../support/folders.ts';
+import { memoryFile } from '../../support/memory-file.ts';
 import { documentsOf, rejectionOf, textOf, textsOf } from '../../support/sources.ts';
 import { textParquet } from '../../support/text-parquet.ts';
 
@@ -22,21 +23,6 @@ const SAME_ROWS = readdirSync(FIXTURES).filter(
 async function expectedTexts(): Promise<readonly string[]> {
   const lines = (await readFile(join(FIXTURES, 'documents.jsonl'), 'utf8')).trim().split('\n');
   return lines.flatMap((line) => (JSON.parse(line) as { text: string | null }).text || []);
-}
-
-/** A file in memory that remembers what was read. */
-function memoryFile(bytes: Uint8Array): ByteFile & { readonly reads: (readonly [number, number])[] } {
-  const reads: (readonly [number, number])[] = [];
-  return {
-    name: 'memory.parquet',
-    sizeBytes: bytes.length,
-    reads,
-    close: () => Promise.resolve(),
-    read(start, end) {
-      reads.push([start, end]);
-      return Promise.resolve(new Uint8Array(bytes.subarray(start, end)));
-    },
-  };
 }
 
 async function readMemory(file: ByteFile, from: SourceCursor = START): Promise<readonly string[]> {

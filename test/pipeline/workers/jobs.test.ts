@@ -1,24 +1,15 @@
 import { describe, expect, it } from 'vitest';
-import type { ByteFile } from '../../../pipeline/sources/byte-file.ts';
 import { openParquet, readParquetFiles } from '../../../pipeline/sources/parquet.ts';
 import { START } from '../../../pipeline/sources/source.ts';
 import { createSpec } from '../../../pipeline/text/vocabulary.ts';
 import { createTokenizer } from '../../../pipeline/text/wordpiece.ts';
 import { createJobRunner, type TokenPart } from '../../../pipeline/workers/jobs.ts';
+import { memoryFile } from '../../support/memory-file.ts';
 import { textParquet } from '../../support/text-parquet.ts';
 
 const spec = createSpec({
   vocabulary: ['[PAD]', '[UNK]', '[CLS]', '[SEP]', '[MASK]', 'a', 'b', '##a', '##b', '.'],
 });
-
-function memoryFile(bytes: Uint8Array): ByteFile {
-  return {
-    name: 'memory.parquet',
-    sizeBytes: bytes.length,
-    close: () => Promise.resolve(),
-    read: (start, end) => Promise.resolve(new Uint8Array(bytes.subarray(start, end))),
-  };
-}
 
 /** Parts of each chunk of a file. */
 async function partsOf(texts: readonly string[]): Promise<TokenPart[][]> {

@@ -7,23 +7,15 @@ import { finetune, type FinetuneEvent } from '../../../src/glue/finetune.ts';
 import { finetuneSettings } from '../../../src/glue/settings.ts';
 import { readTask } from '../../../src/glue/task-data.ts';
 import { glueTask, type GlueTaskName } from '../../../src/glue/tasks.ts';
-import { modelPreset } from '../../../src/model/config.ts';
 import { randomParameters } from '../../support/random-model.ts';
 import { temporaryFolder } from '../../support/folders.ts';
-import { writeToyGlue } from '../../support/toy-task.ts';
+import { toyModel as model, writeToyGlue } from '../../support/toy-task.ts';
 import { madeUpTokenizer } from '../../support/training.ts';
 
 beforeAll(async () => {
   await openBackend('wasm');
 });
 
-const model = modelPreset('tiny', {
-  vocabSize: 1100,
-  hiddenSize: 32,
-  intermediateSize: 64,
-  numLayers: 1,
-  maxPositions: 16,
-});
 const settingsOf = (epochs: number) =>
   finetuneSettings({ 'max-seq-len': 16, lr: 5e-3, epochs, 'warmup-steps': 4 });
 

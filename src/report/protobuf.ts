@@ -1,9 +1,10 @@
 /*
- * The part of Protocol Buffers' wire format that ONNX files need
+ * The part of Protocol Buffers' wire format that ONNX and TensorBoard's files need
  * (https://protobuf.dev/programming-guides/encoding): fields in order, each behind a key of number and wire type.
  */
 
 const VARINT = 0;
+const FIXED64 = 1;
 const DELIMITED = 2;
 const FIXED32 = 5;
 
@@ -31,6 +32,13 @@ export function float(field: number, value: number): Message {
   const bytes = Buffer.alloc(4);
   bytes.writeFloatLE(value);
   return message(piece(Uint8Array.from(varint(BigInt(key(field, FIXED32))))), piece(bytes));
+}
+
+/** A field of type double. */
+export function double(field: number, value: number): Message {
+  const bytes = Buffer.alloc(8);
+  bytes.writeDoubleLE(value);
+  return message(piece(Uint8Array.from(varint(BigInt(key(field, FIXED64))))), piece(bytes));
 }
 
 /** A field of type string. */
