@@ -60,6 +60,7 @@ export { BUILTIN_TOKENIZER } from './text/builtin-vocabulary.ts';
 export { readTokenizerFiles, tokenizerFilesOf } from './text/tokenizer-files.ts';
 export type { AddedToken, TokenizerSpec } from './text/vocabulary.ts';
 export { type FolderLock, lockFolder } from './shards/lock.ts';
+export { HUB_CACHE } from './sources/hub-cache.ts';
 export { createHubFiles, type HubFiles, hubFromEnvironment } from './sources/hub.ts';
 export { type ModelFiles, openModelFiles, readModelFile } from './sources/model-files.ts';
 export { type HubTables, openHubTables, type TableRow } from './sources/hub-tables.ts';

@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
 import { open, readFile, rename, rm, stat, truncate } from 'node:fs/promises';
-import { dirname, resolve, sep } from 'node:path';
+import { dirname, join, resolve, sep } from 'node:path';
 import { pipeline } from 'node:stream/promises';
 import { setTimeout as delay } from 'node:timers/promises';
 import pLimit from 'p-limit';
@@ -12,6 +12,9 @@ import { type ByteFile, openLocalFile } from './byte-file.ts';
 import type { Hub, HubRepository } from './hub-client.ts';
 import { prefetch } from './prefetch.ts';
 import type { SourceContext, SourceFile } from './source.ts';
+
+/** Where commands keep whole files of the Hub. */
+export const HUB_CACHE = join('cache', 'hub');
 
 /** One request of a download. */
 const BLOCK_BYTES = 8 * 1024 * 1024;

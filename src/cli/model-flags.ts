@@ -1,5 +1,4 @@
-import { join } from 'node:path';
-import { hubFromEnvironment, type SourceContext } from '../../pipeline/index.ts';
+import { HUB_CACHE, hubFromEnvironment, type SourceContext } from '../../pipeline/index.ts';
 import { type BackendChoice, backendChoices } from '../engine/index.ts';
 import { type Flag, usageError } from './command.ts';
 
@@ -21,7 +20,7 @@ export function backendOf(value = 'auto'): BackendChoice {
 export function modelContext(signal: AbortSignal): SourceContext {
   return {
     ...hubFromEnvironment(process.env),
-    cacheFolder: join('cache', 'hub'),
+    cacheFolder: HUB_CACHE,
     signal,
     onWait: ({ message }) => {
       process.stderr.write(`${message}\n`);

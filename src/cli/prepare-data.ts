@@ -1,8 +1,8 @@
-import { join } from 'node:path';
 import { lastValueFrom, tap } from 'rxjs';
 import {
   createHubFiles,
   createPrepareConfig,
+  HUB_CACHE,
   hubFromEnvironment,
   planPreparation,
   prepare,
@@ -12,8 +12,6 @@ import { type CommandSpec, type Flag, runCommand } from './command.ts';
 import { describePlan } from './preparation-plan.ts';
 import { createPreparationReporter } from './preparation-reporter.ts';
 import { createProgress } from './progress.ts';
-
-const HUB_CACHE = join('cache', 'hub');
 
 const spec = {
   usage: 'npm run prepare-data --',

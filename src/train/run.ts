@@ -4,6 +4,7 @@ import { lastValueFrom, tap } from 'rxjs';
 import {
   batches,
   evaluationBatches,
+  HUB_CACHE,
   hubFromEnvironment,
   type FolderLock,
   lockFolder,
@@ -124,7 +125,7 @@ export async function train(plan: RunPlan, options: TrainOptions): Promise<Train
 async function initialWeights(plan: RunPlan, signal: AbortSignal): Promise<ImportedModel | undefined> {
   const { initFrom, seed } = plan.config;
   if (initFrom === undefined) return undefined;
-  const context = { ...hubFromEnvironment(process.env), cacheFolder: join('cache', 'hub'), signal };
+  const context = { ...hubFromEnvironment(process.env), cacheFolder: HUB_CACHE, signal };
   return await readInitialWeights(initFrom, plan, { context, seed });
 }
 
