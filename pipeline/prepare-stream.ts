@@ -1,6 +1,7 @@
 import { concatMap, fromEvent, lastValueFrom, Subject, takeUntil, tap } from 'rxjs';
 import { pullFrom } from './backpressure.ts';
-import type { Commit, CommitterOptions } from './shards/committer.ts';
+import { CommitsBehind, type NoteCommit } from './shards/commits-behind.ts';
+import type { CommitterOptions } from './shards/committer.ts';
 import { ShardCommitter } from './shards/committer.ts';
 import type { Input } from './sources/mix.ts';
 import { MAX_CHUNK_BYTES } from './sources/chunker.ts';
@@ -33,10 +34,10 @@ export interface PackInputOptions extends Omit<CommitterOptions, 'specialTokenId
   readonly tokenizer: TokenizerSpec;
   /** Threads that decode, tokenize and encode; 0 does all in this one. */
   readonly workers: number;
-  /** Aborted: stops behind the chunk that is being packed. */
+  /** Aborted: stops behind the chunk that is being packed, or the commit that is under way. */
   readonly signal: AbortSignal;
-  /** Notes a commit before packing goes on. @returns whether it does */
-  readonly onCommit: (commit: Commit, isLast: boolean) => Promise<'go on' | 'stop'> | 'go on' | 'stop';
+  /** Notes a commit, while the next shards are being filled. */
+  readonly onCommit: NoteCommit;
   readonly onProgress: (progress: PrepareProgress) => void;
 }
 
@@ -63,11 +64,20 @@ export async function packInput(options: PackInputOptions): Promise<void> {
   const stop = AbortSignal.any([signal, over.signal]);
   const isStopped = (): boolean => stop.aborted;
   const progress = progressOf(input, start.input);
+  const commits = new CommitsBehind({
+    note: onCommit,
+    signal: stop,
+    onEnd: () => {
+      over.abort();
+    },
+  });
   let inFlight: Promise<void> = Promise.resolve();
 
   const pack = async (chunk: TokenChunk): Promise<void> => {
-    for await (const commit of committer.take(chunk)) {
-      if ((await onCommit(commit, false)) === 'stop') over.abort();
+    for await (const full of committer.take(chunk)) {
+      const startedAt = performance.now();
+      await commits.add(full);
+      times.write += performance.now() - startedAt;
       if (isStopped()) return;
     }
     onProgress(progress(chunk));
@@ -92,10 +102,12 @@ export async function packInput(options: PackInputOptions): Promise<void> {
       takeUntil(fromEvent(stop, 'abort')),
     );
     await lastValueFrom(packed, { defaultValue: undefined });
-    if (!isStopped()) await onCommit(await committer.finish(), true);
+    if (!isStopped()) await commits.add(await committer.finish(), true);
+    await commits.settle();
   } finally {
-    // When the stream was cut off, its last chunk may still be on the way to the disk.
+    // When the stream was cut off, its last chunk and a commit may still be on the way to the disk.
     await inFlight.catch(() => undefined);
+    await commits.settle().catch(() => undefined);
     pool.end();
     await committer.discard();
   }

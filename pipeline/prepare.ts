@@ -7,7 +7,7 @@ import { type PrepareContext, type PreparePlan, planPreparation } from './prepar
 import { type PrepareProgress, packInput } from './prepare-stream.ts';
 import { ensureFolder, writeFileAtomic } from './shards/atomic.ts';
 import { type CommitRecord, commitsOf, damageOf, removeLeftovers } from './shards/check.ts';
-import type { Commit } from './shards/committer.ts';
+import type { Commit } from './shards/full-shards.ts';
 import { lockFolder } from './shards/lock.ts';
 import type { DatasetTotals, Manifest, ManifestShard, PrepareCursor } from './shards/manifest.ts';
 import { writeManifest } from './shards/manifest.ts';

@@ -4,17 +4,11 @@ import { Packer } from '../pack.ts';
 import type { StageTimes } from '../stage-times.ts';
 import type { TokenChunk } from '../types.ts';
 import { ensureFolder } from './atomic.ts';
-import type {
-  DatasetSettings,
-  DatasetTotals,
-  ManifestShard,
-  PrepareCursor,
-  SeenFile,
-  Split,
-} from './manifest.ts';
+import { FullShards } from './full-shards.ts';
+import type { DatasetSettings, DatasetTotals, PrepareCursor, Split } from './manifest.ts';
 import type { SeenDocuments } from './seen-documents.ts';
 import { addTotals, noTotals } from './totals.ts';
-import type { PageEncoder, WrittenShard } from './writer.ts';
+import type { PageEncoder } from './writer.ts';
 import { ShardWriter } from './writer.ts';
 
 const splits: readonly Split[] = ['train', 'validation'];
@@ -33,16 +27,6 @@ export interface CommitterOptions {
   readonly seen?: SeenDocuments | undefined;
   /** Milliseconds of packing and of waiting for the disk are added here. */
   readonly times: StageTimes;
-}
-
-/** Shards that are under their final names and belong together: one full train shard, and what validation has. */
-export interface Commit {
-  readonly shards: readonly ManifestShard[];
-  readonly end: PrepareCursor;
-  /** Documents that were new, where duplicates are left out and the run goes on. */
-  readonly seen: SeenFile | undefined;
-  /** Since the commit before. */
-  readonly counts: DatasetTotals;
 }
 
 const CHUNK_START: PackPosition = { document: 0, token: 0 };
@@ -79,11 +63,11 @@ export class ShardCommitter {
   }
 
   /**
-   * Takes the next part of the input. Yields a commit whenever a train shard is full; the caller notes it in the
-   * manifest before it goes on.
+   * Takes the next part of the input. Yields the shards of a commit, which are the caller's, whenever a train shard
+   * is full.
    * @throws TacoError `disk`
    */
-  async *take(chunk: TokenChunk): AsyncGenerator<Commit> {
+  async *take(chunk: TokenChunk): AsyncGenerator<FullShards> {
     const { times, settings } = this.#options;
     const groups = this.#packer.pack(chunk, this.#from);
     for (;;) {
@@ -96,7 +80,7 @@ export class ShardCommitter {
         const validation = this.#packer.takeRows('validation');
         if (validation !== undefined) await this.#write(validation);
         const end = { input: chunk.at, ...this.#packer.position, carry: this.#packer.carry };
-        yield await this.#commit(end, this.#options.seen);
+        yield this.#close(end, this.#options.seen);
       }
     }
     this.#chunkCounts = addTotals(this.#chunkCounts, {
@@ -115,15 +99,15 @@ export class ShardCommitter {
     this.#end = { input: chunk.next, document: 0, token: 0, carry: this.#packer.carry };
   }
 
-  /** Ends the splits and commits what is left; there may be no shard in it. @throws TacoError `disk` */
-  async finish(): Promise<Commit> {
+  /** Ends the splits. @returns what is left for the last commit; there may be no shard in it @throws TacoError `disk` */
+  async finish(): Promise<FullShards> {
     const { remainder } = this.#options.settings;
     for (const split of splits) {
       const { group, dropped } = this.#packer.finish(split, remainder);
       if (group !== undefined) await this.#write(group);
       this.#count({ droppedTokens: dropped });
     }
-    return await this.#commit({ ...this.#end, carry: { train: [], validation: [] } });
+    return this.#close({ ...this.#end, carry: { train: [], validation: [] } });
   }
 
   /** Gives up the shards that are not full and removes their temporary files. */
@@ -151,21 +135,19 @@ export class ShardCommitter {
     });
   }
 
-  async #commit(end: PrepareCursor, documents?: SeenDocuments): Promise<Commit> {
-    const startedAt = performance.now();
-    const written: WrittenShard[] = [];
+  /** Fixes what belongs to a commit at this place, and begins anew. */
+  #close(end: PrepareCursor, documents?: SeenDocuments): FullShards {
+    const writers: ShardWriter[] = [];
     for (const split of splits) {
       const writer = this.#open.get(split);
       if (writer === undefined) continue;
-      written.push(await writer.finish());
+      writers.push(writer);
       this.#open.delete(split);
       this.#next[split] += 1;
     }
-    const seen = await documents?.save();
-    this.#options.times.write += performance.now() - startedAt;
     const counts = this.#counts;
     this.#counts = noTotals;
-    return { shards: written.map((shard) => ({ ...shard, end })), end, seen, counts };
+    return new FullShards({ writers, end, counts, saveSeen: documents?.takeFresh() });
   }
 
   /** Lets the first of equal documents pass. */

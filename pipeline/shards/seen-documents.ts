@@ -12,6 +12,7 @@ export const seenFolder = 'seen';
 /** 256 MiB: 12.6 million documents, twice Wikipedia's. */
 const MAX_SLOTS = 1 << 24;
 const FIRST_SLOTS = 1 << 16;
+const FIRST_FRESH = 1 << 10;
 /** 128 MiB: at 80 million documents one look in a thousand goes to the disk in vain. */
 const FILTER_BLOCKS = 1 << 21;
 
@@ -33,10 +34,10 @@ export class SeenDocuments {
   #filter: SeenFilter | undefined;
   /** The hash that a table cannot hold. */
   #hasZero = false;
-  /** Hashes new since the last `save`. */
-  #fresh = new Int32Array(1 << 12);
+  /** Hashes new since the last `takeFresh`. */
+  #fresh = new Int32Array(FIRST_FRESH * LANES);
   #numFresh = 0;
-  #numSaved = 0;
+  #numTaken = 0;
   /** The hashes that were asked for last, and the same as signed numbers, which compare faster. */
   #hashes: Uint32Array | undefined;
   #lanes = new Int32Array(0) as Int32Array;
@@ -63,7 +64,7 @@ export class SeenDocuments {
       const hashes = await readSeenFile(folder, file);
       for (let at = 0; at < hashes.length; at += LANES) seen.#insert(hashes, at);
     }
-    seen.#numSaved = files.length;
+    seen.#numTaken = files.length;
     return seen;
   }
 
@@ -92,16 +93,23 @@ export class SeenDocuments {
     return true;
   }
 
-  /** Writes what was new since the last time, for a run that goes on later. @throws TacoError `disk` */
-  async save(): Promise<SeenFile> {
-    const file = `${seenFolder}/${String(this.#numSaved).padStart(5, '0')}.bin`;
-    const lanes = this.#fresh.subarray(0, this.#numFresh * LANES);
-    const bytes = new Uint8Array(lanes.buffer, 0, lanes.byteLength);
-    const { sha256 } = await writeFileAtomic(join(this.#folder, file), bytes);
-    const saved = { file, documents: this.#numFresh, sha256 };
-    this.#numSaved += 1;
+  /**
+   * Takes what was new since the last time, for a run that goes on later; what is added from now on is not in it.
+   * @returns writes it; rejects with TacoError `disk`
+   */
+  takeFresh(): () => Promise<SeenFile> {
+    const file = `${seenFolder}/${String(this.#numTaken).padStart(5, '0')}.bin`;
+    const documents = this.#numFresh;
+    const lanes = this.#fresh.subarray(0, documents * LANES);
+    this.#numTaken += 1;
+    // The next commit sees about as many.
+    this.#fresh = new Int32Array(Math.max(lanes.length, FIRST_FRESH * LANES));
     this.#numFresh = 0;
-    return saved;
+    return async () => {
+      const bytes = new Uint8Array(lanes.buffer, 0, lanes.byteLength);
+      const { sha256 } = await writeFileAtomic(join(this.#folder, file), bytes);
+      return { file, documents, sha256 };
+    };
   }
 
   /** Removes the tables on disk. */

@@ -158,6 +158,30 @@ describe('the composed stream', () => {
     expect(shards).toEqual([0]);
   });
 
+  it('fills the next shard while a commit is noted, and gives it its name only then', async () => {
+    const known: string[] = [];
+    let commits = 0;
+    let folder = '';
+    const names = async (): Promise<string[]> => [...(await filesBelow(folder)).keys()];
+    const options = await optionsFor(countedInput({ chunks: 60 }), {
+      onCommit: async (commit, isLast) => {
+        known.push(...commit.shards.map(({ file }) => file));
+        commits += 1;
+        const next = `train/.tmp-${String(commits).padStart(5, '0')}.parquet`;
+        // Far more time than it takes to fill several shards.
+        for (let look = 0; look < 200 && !isLast && !(await names()).includes(next); look += 1) await delay(10);
+        if (!isLast) await delay(50);
+        const files = await names();
+        if (!isLast) expect(files).toContain(next);
+        expect(files.filter((name) => !name.includes('.tmp-')).sort()).toEqual(known.toSorted());
+        return 'go on';
+      },
+    });
+    folder = options.folder;
+    await packInput(options);
+    expect(commits).toBeGreaterThan(5);
+  });
+
   it('passes on what the source throws, and leaves no temporary file', async () => {
     const input = countedInput({ failAt: 40 });
     const options = await optionsFor(input);
@@ -180,18 +204,19 @@ describe('the composed stream', () => {
     );
   });
 
-  it('stops when the consumer has enough', async () => {
-    let commits = 0;
-    const input = countedInput();
-    await packInput(
-      await optionsFor(input, {
-        onCommit: () => {
-          commits += 1;
-          return 'stop';
-        },
-      }),
-    );
-    expect(commits).toBe(1);
+  it('stops when the consumer has enough, with nothing that it was not told of', async () => {
+    const told: string[][] = [];
+    const options = await optionsFor(countedInput(), {
+      onCommit: async ({ shards }) => {
+        // Time in which the next shards become full.
+        await delay(100);
+        told.push(shards.map(({ file }) => file));
+        return 'stop';
+      },
+    });
+    await packInput(options);
+    expect(told.length).toBe(1);
+    expect([...(await filesBelow(options.folder)).keys()].sort()).toEqual(told[0]!.toSorted());
   });
 
   it('reads nothing when it is stopped before it begins', async () => {

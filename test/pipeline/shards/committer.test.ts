@@ -3,8 +3,10 @@ import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { Random } from '../../../pipeline/random.ts';
 import { commitsOf, damageOf, removeLeftovers } from '../../../pipeline/shards/check.ts';
-import { type Commit, ShardCommitter } from '../../../pipeline/shards/committer.ts';
+import { ShardCommitter } from '../../../pipeline/shards/committer.ts';
+import type { Commit, FullShards } from '../../../pipeline/shards/full-shards.ts';
 import type { DatasetSettings, ManifestShard, PrepareCursor } from '../../../pipeline/shards/manifest.ts';
+import { SeenDocuments } from '../../../pipeline/shards/seen-documents.ts';
 import { addTotals, noTotals } from '../../../pipeline/shards/totals.ts';
 import { noStageTimes } from '../../../pipeline/stage-times.ts';
 import type { TokenChunk } from '../../../pipeline/types.ts';
@@ -51,12 +53,12 @@ async function run(options: Run): Promise<Commit[]> {
   const commits: Commit[] = [];
   try {
     for (const chunk of chunks.slice(from.input.sources[0]!.row)) {
-      for await (const commit of committer.take(chunk)) {
-        commits.push(commit);
+      for await (const full of committer.take(chunk)) {
+        commits.push(await full.commit());
         if (commits.length === stopAfter) return commits;
       }
     }
-    commits.push(await committer.finish());
+    commits.push(await (await committer.finish()).commit());
     return commits;
   } finally {
     await committer.discard();
@@ -130,10 +132,50 @@ describe.each(['concat', 'documents'] as const)('shards of %s rows', (packing) =
 
 async function firstCommit(committer: ShardCommitter, chunks: readonly TokenChunk[]): Promise<Commit> {
   for (const chunk of chunks) {
-    for await (const commit of committer.take(chunk)) return commit;
+    for await (const full of committer.take(chunk)) return full.commit();
   }
-  return committer.finish();
+  return (await committer.finish()).commit();
 }
+
+describe('full shards', () => {
+  it('become the same commit however much is packed before', async () => {
+    const chunks = randomChunks(40);
+    const settings = settingsWith({ dedup: 'exact' });
+    const commitsWith = async (held: number): Promise<Commit[]> => {
+      const folder = await temporaryFolder();
+      const seen = await SeenDocuments.open(folder, []);
+      const nextShard = { train: 0, validation: 0 };
+      const committer = new ShardCommitter({ ...services, folder, settings, start, nextShard, seen });
+      const waiting: FullShards[] = [];
+      const commits: Commit[] = [];
+      for (const chunk of chunks) {
+        for await (const full of committer.take(chunk)) {
+          waiting.push(full);
+          if (waiting.length > held) commits.push(await waiting.shift()!.commit());
+        }
+      }
+      for (const full of waiting) commits.push(await full.commit());
+      await committer.discard();
+      return commits;
+    };
+    const commits = await commitsWith(0);
+    expect(commits.length).toBeGreaterThan(5);
+    expect(commits.every(({ seen }) => seen!.documents > 0)).toBe(true);
+    expect(await commitsWith(3)).toEqual(commits);
+  });
+
+  it('leave nothing when they are given up', async () => {
+    const folder = await temporaryFolder();
+    const nextShard = { train: 0, validation: 0 };
+    const settings = settingsWith();
+    const committer = new ShardCommitter({ ...services, folder, settings, start, nextShard });
+    for (const chunk of randomChunks(40)) {
+      for await (const full of committer.take(chunk)) await full.discard();
+    }
+    await committer.discard();
+    expect([...(await filesBelow(folder)).keys()]).toEqual([]);
+  });
+});
 
 describe('the last commit', () => {
   it('counts padding or dropped ids, and every id is in one of the counts', async () => {

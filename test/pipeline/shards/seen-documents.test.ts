@@ -65,7 +65,7 @@ describe('documents seen before', () => {
     const files: SeenFile[] = [];
     for (const part of parts) {
       addAll(first, part);
-      files.push(await first.save());
+      files.push(await first.takeFresh()());
     }
     first.close();
     expect(files.map(({ file }) => file)).toEqual([0, 1, 2, 3, 4].map((index) => `seen/0000${index}.bin`));
@@ -74,7 +74,7 @@ describe('documents seen before', () => {
       const again = await SeenDocuments.open(folder, files.slice(0, count), { maxSlots: 256 });
       const known = parts.slice(0, count).flat();
       expect(addAll(again, parts[count]!)).toEqual(firstTimes(parts[count]!, known));
-      expect(await again.save()).toEqual(files[count]);
+      expect(await again.takeFresh()()).toEqual(files[count]);
       again.close();
     }
   });
@@ -83,7 +83,7 @@ describe('documents seen before', () => {
     const folder = await temporaryFolder();
     const seen = await SeenDocuments.open(folder, []);
     addAll(seen, [1, 2, 3]);
-    const file = await seen.save();
+    const file = await seen.takeFresh()();
     await writeFile(join(folder, file.file), new Uint8Array(48));
     await expect(SeenDocuments.open(folder, [file])).rejects.toMatchObject({ code: 'corrupt' });
     await rm(join(folder, file.file));
