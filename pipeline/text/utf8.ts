@@ -53,17 +53,23 @@ export function countCharacters(text: Uint8Array): number {
   const head = Math.min(text.length, (4 - (text.byteOffset & 3)) & 3);
   const numWords = (text.length - head) >> 2;
   const words = new Int32Array(text.buffer, numWords === 0 ? 0 : text.byteOffset + head, numWords);
-  let numContinuing = 0;
-  for (let index = 0; index < numWords; index += 1) {
-    const word = words[index]!;
-    const marks = (word >>> 7) & ~(word >>> 6) & 0x01010101;
-    numContinuing += Math.imul(marks, 0x01010101) >>> 24;
-  }
+  let numContinuing = continuingIn(words);
   for (let index = 0; index < head; index += 1) numContinuing += isContinuing(text[index]!);
   for (let index = head + 4 * numWords; index < text.length; index += 1) {
     numContinuing += isContinuing(text[index]!);
   }
   return text.length - numContinuing;
+}
+
+/** Continuation bytes of words. Its own function: as a loop among others it was compiled and given up for every text. */
+function continuingIn(words: Int32Array): number {
+  let numContinuing = 0;
+  for (let index = 0; index < words.length; index += 1) {
+    const word = words[index]!;
+    const marks = (word >>> 7) & ~(word >>> 6) & 0x01010101;
+    numContinuing += Math.imul(marks, 0x01010101) >>> 24;
+  }
+  return numContinuing;
 }
 
 function isContinuing(byte: number): number {
