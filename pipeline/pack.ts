@@ -1,4 +1,4 @@
-import { keyOf } from './random.ts';
+import { pairKeysOf } from './random.ts';
 import type { PrepareCursor, Split } from './shards/manifest.ts';
 import type { SpecialTokenIds, TokenChunk } from './types.ts';
 
@@ -56,6 +56,7 @@ export class Packer {
   readonly #options: PackOptions;
   readonly #splits: Readonly<Record<Split, SplitBuffer>>;
   readonly #admit: Admission;
+  readonly #isValidation: ReturnType<typeof validationRule>;
   /** Place in the chunk behind everything that was packed. */
   #document = 0;
   #token = 0;
@@ -73,6 +74,7 @@ export class Packer {
   ) {
     this.#options = options;
     this.#admit = admit;
+    this.#isValidation = validationRule(options);
     this.#splits = {
       train: new SplitBuffer('train', options, carry.train, memoryFor),
       validation: new SplitBuffer('validation', options, carry.validation, memoryFor),
@@ -97,6 +99,7 @@ export class Packer {
   *pack(chunk: PackedDocuments, from: PackPosition = { document: 0, token: 0 }): Generator<RowGroup> {
     const { firstDocument, ids, ends, hashes } = chunk;
     const isConcat = this.#options.packing === 'concat';
+    const { train, validation } = this.#splits;
     const first = Math.max(from.document, firstDocument);
     this.#document = first;
     this.#token = first === from.document ? from.token : 0;
@@ -107,8 +110,7 @@ export class Packer {
       // A document without a token would only add an empty [CLS] [SEP].
       let isOpen = (this.#token > 0 || this.#admit(hashes, index, end - start)) && start < end;
       if (isOpen) {
-        const isValidation = isValidationDocument(hashes[4 * index]!, hashes[4 * index + 1]!, this.#options);
-        const buffer = this.#splits[isValidation ? 'validation' : 'train'];
+        const buffer = this.#isValidation(hashes[4 * index]!, hashes[4 * index + 1]!) ? validation : train;
         while (isOpen) {
           isOpen = isConcat
             ? this.#appendConcat(buffer, ids, start, end)
@@ -183,16 +185,15 @@ export class Packer {
 /**
  * Whether a document belongs to the validation split: decided by its bytes and the seed alone, so that neither
  * order nor workers matter and equal documents stay on one side.
- * @param low lowest 32 bits of the hash of the document's bytes
- * @param high the next 32 bits of it
+ * @returns asks of the lowest 32 bits of the hash of the document's bytes and of the next 32 bits
  */
-export function isValidationDocument(
-  low: number,
-  high: number,
-  { validation, seed }: Pick<PackOptions, 'validation' | 'seed'>,
-): boolean {
-  if (validation <= 0) return false;
-  return keyOf(seed, low, high) < validation * 0x1_0000_0000;
+export function validationRule({
+  validation,
+  seed,
+}: Pick<PackOptions, 'validation' | 'seed'>): (low: number, high: number) => boolean {
+  const keys = pairKeysOf(seed);
+  const limit = validation * 0x1_0000_0000;
+  return (low, high) => keys(low, high) < limit;
 }
 
 /** Below this a loop is faster than a view and its copy. */

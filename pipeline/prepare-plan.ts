@@ -26,6 +26,8 @@ export interface PrepareContext {
   readonly tokenizers: TokenizerFiles;
   /** Something the user should know that is no error, in one line. */
   readonly onNote?: ((text: string) => void) | undefined;
+  /** Told the tokenizer where there is something to prepare, before the sources are looked at, which may take long. */
+  readonly onTokenizer?: ((tokenizer: TokenizerSpec) => void) | undefined;
 }
 
 /** What a run would do, with everything resolved. */
@@ -76,6 +78,7 @@ async function planWith(
   const tokenizer = await openTokenizer(config, context, existing);
   const facts = tokenizerFacts(config.tokenizer, tokenizer);
   if (existing !== undefined) assertSameTokenizer(existing, facts, config);
+  if (existing?.status !== 'complete') context.onTokenizer?.(tokenizer);
   const pinned = existing?.sources;
   const input = await openInput(
     config.sources,

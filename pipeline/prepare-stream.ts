@@ -6,10 +6,9 @@ import { ShardCommitter } from './shards/committer.ts';
 import type { Input } from './sources/mix.ts';
 import { MAX_CHUNK_BYTES } from './sources/chunker.ts';
 import type { StageTimes } from './stage-times.ts';
-import type { TokenizerSpec } from './text/vocabulary.ts';
 import { tokenizeChunks } from './tokenize.ts';
 import type { DocumentChunk, InputCursor, TokenChunk } from './types.ts';
-import { createJobPool, tokenizerWindow } from './workers/job-pool.ts';
+import { type JobPool, tokenizerWindow } from './workers/job-pool.ts';
 
 /** How far one source is; counts are of this stream alone. */
 export interface SourceProgress {
@@ -29,11 +28,10 @@ export interface PrepareProgress {
   readonly source: number;
 }
 
-export interface PackInputOptions extends Omit<CommitterOptions, 'specialTokenIds' | 'encoder'> {
+export interface PackInputOptions extends Omit<CommitterOptions, 'encoder'> {
   readonly input: Input;
-  readonly tokenizer: TokenizerSpec;
-  /** Threads that decode, tokenize and encode; 0 does all in this one. */
-  readonly workers: number;
+  /** Decodes, tokenizes and encodes; ended when nothing is left for it. */
+  readonly pool: JobPool;
   /** Aborted: stops behind the chunk that is being packed, or the commit that is under way. */
   readonly signal: AbortSignal;
   /** Notes a commit, while the next shards are being filled. */
@@ -48,15 +46,13 @@ export interface PackInputOptions extends Omit<CommitterOptions, 'specialTokenId
  * @throws TacoError of whichever stage failed
  */
 export async function packInput(options: PackInputOptions): Promise<void> {
-  const { input, tokenizer, workers, signal, onCommit, onProgress, ...place } = options;
-  if (signal.aborted) return;
+  const { input, pool, signal, onCommit, onProgress, ...place } = options;
+  if (signal.aborted) {
+    pool.end();
+    return;
+  }
   const { times, start } = options;
-  const pool = createJobPool({ spec: tokenizer, workers, times });
-  const committer = new ShardCommitter({
-    ...place,
-    specialTokenIds: tokenizer.specialTokenIds,
-    encoder: pool,
-  });
+  const committer = new ShardCommitter({ ...place, encoder: pool });
   const credits = new Subject<number>();
   /** Of the chunks under way, the oldest first. */
   const costs: number[] = [];
@@ -86,7 +82,7 @@ export async function packInput(options: PackInputOptions): Promise<void> {
 
   try {
     const chunks = timed(input.read(start.input), times);
-    const packed = pullFrom(chunks, credits, tokenizerWindow(workers) + 1, (chunk) => {
+    const packed = pullFrom(chunks, credits, tokenizerWindow(pool.workers) + 1, (chunk) => {
       const cost = costOf(chunk);
       costs.push(cost);
       return cost;

@@ -15,6 +15,8 @@ import { SeenDocuments } from './shards/seen-documents.ts';
 import { addTotals } from './shards/totals.ts';
 import { noStageTimes, type StageTimes } from './stage-times.ts';
 import { tokenizerFilesOf } from './text/tokenizer-files.ts';
+import type { TokenizerSpec } from './text/vocabulary.ts';
+import { PoolAhead } from './workers/pool-ahead.ts';
 
 /** What happens during preparation, in order: `planned` first, `done` or `stopped` last. */
 export type PrepareEvent =
@@ -50,8 +52,10 @@ export function prepare(config: PrepareConfig, options: PrepareOptions): Observa
   return new Observable((subscriber) => {
     const unsubscribed = new AbortController();
     const { signal } = options;
+    const times = noStageTimes();
     const run: Run = {
-      times: noStageTimes(),
+      times,
+      pools: new PoolAhead({ workers: config.workers, times }),
       signal: signal === undefined ? unsubscribed.signal : AbortSignal.any([signal, unsubscribed.signal]),
       emit: (event) => {
         subscriber.next(event);
@@ -74,6 +78,7 @@ export function prepare(config: PrepareConfig, options: PrepareOptions): Observa
 interface Run {
   readonly signal: AbortSignal;
   readonly times: StageTimes;
+  readonly pools: PoolAhead;
   readonly emit: (event: PrepareEvent) => void;
 }
 
@@ -98,6 +103,7 @@ async function prepareFolder(config: PrepareConfig, context: PrepareContext, run
     if (last.status === 'complete') run.emit({ type: 'done', manifest: last, wasComplete, times: run.times });
     else run.emit({ type: 'stopped', manifest: last });
   } finally {
+    run.pools.end();
     await lock.release();
     // A run that failed before it wrote anything leaves no empty folder.
     if (isNew) await rmdir(config.out).catch(() => undefined);
@@ -107,10 +113,13 @@ async function prepareFolder(config: PrepareConfig, context: PrepareContext, run
 async function planUnlessStopped(
   config: PrepareConfig,
   context: PrepareContext,
-  { signal }: Run,
+  { signal, pools }: Run,
 ): Promise<PreparePlan | undefined> {
+  const onTokenizer = (tokenizer: TokenizerSpec): void => {
+    pools.start(tokenizer);
+  };
   try {
-    const plan = await planPreparation(config, context);
+    const plan = await planPreparation(config, { ...context, onTokenizer });
     return signal.aborted ? undefined : plan;
   } catch (error) {
     // Whatever a request that was cut off throws is no news.
@@ -189,9 +198,9 @@ function streamOf({ config, input, tokenizer, manifest }: PreparePlan, run: Run)
   return {
     folder: config.out,
     settings: manifest.settings,
-    workers: config.workers,
     input,
-    tokenizer,
+    pool: run.pools.take(tokenizer),
+    specialTokenIds: tokenizer.specialTokenIds,
     signal: run.signal,
     times: run.times,
     onProgress: (progress: PrepareProgress) => {

@@ -17,12 +17,27 @@ export function mix32(value: number): number {
  */
 export function keyOf(...parts: readonly number[]): number {
   let h = 0x9e3779b9 ^ parts.length;
-  for (const part of parts) {
-    // `|` takes the lowest 32 bits, many times faster than the remainder of a division.
-    h = mix32(h ^ mix32(part | 0));
-    h = mix32(h + 0x9e3779b9 + Math.floor(part / 0x1_0000_0000));
-  }
+  for (const part of parts) h = absorb(h, part);
   return h >>> 0;
+}
+
+function absorb(h: number, part: number): number {
+  // `|` takes the lowest 32 bits, many times faster than the remainder of a division.
+  return mix32(mix32(h ^ mix32(part | 0)) + 0x9e3779b9 + Math.floor(part / 0x1_0000_0000));
+}
+
+/** The same of a number below 2^32. */
+function absorbWord(h: number, word: number): number {
+  return mix32(mix32(h ^ mix32(word)) + 0x9e3779b9);
+}
+
+/**
+ * `keyOf(first, low, high)` as a function of two 32-bit words, for millions of them: no list of numbers is made, and no
+ * number is taken apart.
+ */
+export function pairKeysOf(first: number): (low: number, high: number) => number {
+  const begun = absorb(0x9e3779b9 ^ 3, first);
+  return (low, high) => absorbWord(absorbWord(begun, low), high);
 }
 
 /**

@@ -1,5 +1,4 @@
 import { parquetMetadataAsync, parquetReadObjects, parquetSchema } from 'hyparquet';
-import { compressors } from 'hyparquet-compressors';
 import { TacoError } from '../errors.ts';
 import type { ByteFile } from './byte-file.ts';
 import { openCachedFile } from './hub-cache.ts';
@@ -76,6 +75,7 @@ async function readTable(
         path: file.name,
       });
     }
+    const { compressors } = await import('hyparquet-compressors');
     return await parquetReadObjects({ file: buffer, metadata, columns: [...columns], compressors });
   } catch (error) {
     signal?.throwIfAborted();

@@ -1,10 +1,12 @@
 import { brotliDecompressSync, crc32, gunzipSync } from 'node:zlib';
+import { decompress as decompressZstd } from 'fzstd';
 import { snappyUncompress } from 'hyparquet';
 import type { CompressionCodec, Compressors, DecodedArray, PageHeader } from 'hyparquet';
 import { parquetHeader, readPage } from 'hyparquet/src/column.js';
 import { DEFAULT_PARSERS } from 'hyparquet/src/convert.js';
 import type { ColumnDecoder, DataReader } from 'hyparquet/src/types.js';
-import { compressors } from 'hyparquet-compressors';
+// Not the package's index: with it every thread would load the dictionary of Brotli, among others.
+import { decompressLz4, decompressLz4Raw } from 'hyparquet-compressors/src/lz4.js';
 import { messageOf, TacoError } from '../errors.ts';
 import type { EncodedDocuments, EncodedPage } from '../types.ts';
 import { MAX_DOCUMENT_BYTES } from './chunker.ts';
@@ -18,9 +20,11 @@ const LARGE_PAGE_BYTES = 32 * 1024 * 1024;
 
 /** Node's own zlib is several times faster than the portable decoders. */
 const decompressors: Compressors = {
-  ...compressors,
   GZIP: (input) => gunzipSync(input),
   BROTLI: (input) => brotliDecompressSync(input),
+  ZSTD: (input) => decompressZstd(input),
+  LZ4: decompressLz4,
+  LZ4_RAW: decompressLz4Raw,
 };
 
 /** Decompresses and decodes the pages of text columns. One is enough for a thread. */

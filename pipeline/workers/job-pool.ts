@@ -22,6 +22,8 @@ export interface JobPoolOptions {
 /** Threads that tokenize and encode. What they give does not depend on how many they are. */
 export interface JobPool {
   readonly workers: number;
+  /** Starts all threads, which without it start when jobs need them. */
+  start(): void;
   /**
    * Tokenizes a chunk, whose buffers are moved, or, shared ones, given back to its source when it is done.
    * @param onPart takes each part as soon as it is there
@@ -51,7 +53,6 @@ export function tokenizerWindow(workers: number): number {
 }
 
 /**
- * Workers start with the first jobs that need them.
  * @throws TacoError `bad-config` when `workers` is no whole number
  */
 export function createJobPool(options: JobPoolOptions): JobPool {
@@ -114,6 +115,7 @@ export function createJobPool(options: JobPoolOptions): JobPool {
       return page as Uint8Array<ArrayBuffer>;
     },
     memoryForRows: (numIds) => new Int32Array(spares.rows.takeBytes(4 * numIds), 0, numIds),
+    start: dispatch.start,
     recycle(result) {
       if (result instanceof Uint8Array) spares.pages.give(result.buffer);
       else if (result.buffer instanceof SharedArrayBuffer) spares.tokens.give(result.buffer);
@@ -128,6 +130,7 @@ interface QueuedJob extends AssignedJob {
 }
 
 interface Dispatcher {
+  readonly start: () => void;
   readonly run: (job: QueuedJob) => void;
   readonly end: () => void;
 }
@@ -135,6 +138,7 @@ interface Dispatcher {
 function ownThread(spec: TokenizerSpec): Dispatcher {
   const runner = createJobRunner(spec);
   return {
+    start: () => undefined,
     run: ({ job, onResult, onDone, reject }) => {
       try {
         onDone(runner.run(job, onResult), job.kind === 'encode' ? job.ids.buffer : undefined);
@@ -163,6 +167,12 @@ function threadsOf({ spec, workers, workerUrl, hangTimeoutMs = 20_000 }: JobPool
     for (const { reject } of lost) reject(error);
   };
 
+  const startThread = (): JobThread => {
+    const thread = new JobThread({ spec, url, hangTimeoutMs, onFailure: fail });
+    threads.push(thread);
+    return thread;
+  };
+
   const freeThread = ({ sizeBytes }: QueuedJob): JobThread | undefined => {
     // The buffers that a large job needs stay with its thread: one such thread is enough.
     const [freest] =
@@ -171,9 +181,7 @@ function threadsOf({ spec, workers, workerUrl, hangTimeoutMs = 20_000 }: JobPool
         : threads.toSorted((a, b) => a.numPending - b.numPending);
     if (freest?.numPending === 0) return freest;
     if (threads.length < workers && (sizeBytes <= LARGE_JOB_BYTES || threads.length === 0)) {
-      const thread = new JobThread({ spec, url, hangTimeoutMs, onFailure: fail });
-      threads.push(thread);
-      return thread;
+      return startThread();
     }
     return freest !== undefined && freest.numPending < JOBS_PER_WORKER ? freest : undefined;
   };
@@ -196,6 +204,9 @@ function threadsOf({ spec, workers, workerUrl, hangTimeoutMs = 20_000 }: JobPool
   };
 
   return {
+    start: () => {
+      while (threads.length < workers && failure === undefined) startThread();
+    },
     run: (job) => {
       if (failure !== undefined) {
         job.reject(failure);

@@ -13,6 +13,7 @@ import { hashesBelow } from '../support/folders.ts';
 import {
   failureOf,
   mixedConfig,
+  offline,
   prepareToEnd,
   prepareUntil,
   rowsIn,
@@ -42,6 +43,32 @@ function configWith(input: PrepareInput = {}): PrepareConfig {
   numFolders += 1;
   return mixedConfig(home, { rowsPerShard: 2048, out: join(home, `out-${numFolders}`), ...input });
 }
+
+describe('threads', () => {
+  it('start while sources are looked at, and end with a preparation that fails there', async () => {
+    vi.mocked(workerThread.startWorker).mockClear();
+    let numStarted = 0;
+    const look: typeof fetch = () => {
+      numStarted = vi.mocked(workerThread.startWorker).mock.calls.length;
+      return Promise.resolve(new Response('{}', { status: 404 }));
+    };
+    const config = configWith({ sources: ['hub:org/none'], workers: 3 });
+    await failureOf(prepareToEnd(config, { ...offline, sources: { fetch: look } }));
+    expect(numStarted).toBe(3);
+    const workers = vi.mocked(workerThread.startWorker).mock.results.map(({ value }) => value as Worker);
+    await vi.waitFor(() => {
+      expect(workers.map(({ threadId }) => threadId)).toEqual([-1, -1, -1]);
+    });
+  });
+
+  it('do not start for a folder that is complete', async () => {
+    const config = configWith({ workers: 2 });
+    await prepareToEnd(config);
+    vi.mocked(workerThread.startWorker).mockClear();
+    await prepareToEnd(config);
+    expect(workerThread.startWorker).not.toHaveBeenCalled();
+  });
+});
 
 describe.each(['concat', 'documents'] as const)('shards of mixed sources with %s packing', (packing) => {
   it('are the same bytes with 0, 1, 2, 3 and 8 workers', async () => {

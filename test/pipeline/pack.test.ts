@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { isValidationDocument, Packer, type PackOptions, type PackPosition } from '../../pipeline/pack.ts';
+import { Packer, type PackOptions, type PackPosition, validationRule } from '../../pipeline/pack.ts';
 import type { PrepareCursor, Split } from '../../pipeline/shards/manifest.ts';
 import { chunkOf, documentHash, rowsOf, type TestDocument } from '../support/documents.ts';
 
@@ -44,7 +44,7 @@ function framed(documents: readonly TestDocument[]): number[] {
 function splitOf(documents: readonly TestDocument[], split: Split, options: PackOptions): TestDocument[] {
   return documents.filter((ids) => {
     const [low, high] = documentHash(ids);
-    return isValidationDocument(low, high, options) === (split === 'validation');
+    return validationRule(options)(low, high) === (split === 'validation');
   });
 }
 
@@ -242,7 +242,7 @@ describe('validation share', () => {
   it('is kept within statistical bounds, follows the hash alone and changes with the seed', () => {
     const hashes = Array.from({ length: 20_000 }, (_, index) => documentHash([index]));
     const picks = (seed: number, validation: number): boolean[] =>
-      hashes.map(([low, high]) => isValidationDocument(low, high, { seed, validation }));
+      hashes.map(([low, high]) => validationRule({ seed, validation })(low, high));
     const count = picks(42, 0.005).filter(Boolean).length;
     expect(count).toBeGreaterThan(100 - 45);
     expect(count).toBeLessThan(100 + 45);
@@ -260,7 +260,7 @@ describe('validation share', () => {
       const hash = BigInt(index) * 0x9e3779b97f4a7c15n;
       const low = Number(BigInt.asUintN(32, hash));
       const high = Number(BigInt.asUintN(32, hash >> 32n));
-      return isValidationDocument(low, high, { validation: 0.05, seed: 42 });
+      return validationRule({ validation: 0.05, seed: 42 })(low, high);
     });
     expect(chosen).toEqual([6, 8, 14, 21, 33, 47, 79, 82, 139, 150, 158, 187, 197]);
   });

@@ -5,8 +5,8 @@ import { describe, expect, it } from 'vitest';
 import { type PackInputOptions, packInput } from '../../pipeline/prepare-stream.ts';
 import type { Input } from '../../pipeline/sources/mix.ts';
 import { noStageTimes } from '../../pipeline/stage-times.ts';
-import { tokenizerWindow } from '../../pipeline/workers/job-pool.ts';
-import { createSpec } from '../../pipeline/text/vocabulary.ts';
+import { createJobPool, tokenizerWindow } from '../../pipeline/workers/job-pool.ts';
+import { createSpec, type TokenizerSpec } from '../../pipeline/text/vocabulary.ts';
 import type { DocumentChunk } from '../../pipeline/types.ts';
 import { filesBelow, temporaryFolder } from '../support/folders.ts';
 import { cursorAt, manifestWith } from '../support/manifests.ts';
@@ -56,15 +56,23 @@ function countedInput({ chunks = Infinity, failAt = Infinity, textBytes = 2000 }
   };
 }
 
-async function optionsFor(input: Input, changes: Partial<PackInputOptions> = {}): Promise<PackInputOptions> {
+interface TestOptions extends Partial<PackInputOptions> {
+  readonly workers?: number;
+  readonly spec?: TokenizerSpec;
+}
+
+async function optionsFor(
+  input: Input,
+  { workers = 0, spec = tokenizer, ...changes }: TestOptions = {},
+): Promise<PackInputOptions> {
   return {
     folder: await temporaryFolder(),
     settings,
-    tokenizer,
+    pool: createJobPool({ spec, workers }),
+    specialTokenIds: spec.specialTokenIds,
     start: cursorAt(0),
     nextShard: { train: 0, validation: 0 },
     input,
-    workers: 0,
     times: noStageTimes(),
     signal: new AbortController().signal,
     onCommit: () => 'go on',
@@ -113,7 +121,7 @@ describe('the composed stream', () => {
     const used: number[] = [];
     const options = await optionsFor(input, {
       // Whole words are unknown to it: the test is about memory, not about tokens.
-      tokenizer: createSpec({ vocabulary: ['[PAD]', '[UNK]', '[CLS]', '[SEP]', '[MASK]'] }),
+      spec: createSpec({ vocabulary: ['[PAD]', '[UNK]', '[CLS]', '[SEP]', '[MASK]'] }),
       settings: { ...settings, maxSeqLen: 128, rowsPerShard: 2048, rowsPerGroup: 256 },
       onCommit: async (): Promise<'go on'> => {
         await delay(20);
@@ -164,12 +172,13 @@ describe('the composed stream', () => {
     let folder = '';
     const names = async (): Promise<string[]> => [...(await filesBelow(folder)).keys()];
     const options = await optionsFor(countedInput({ chunks: 60 }), {
-      onCommit: async (commit, isLast) => {
+      onCommit: async (commit, isLast): Promise<'go on'> => {
         known.push(...commit.shards.map(({ file }) => file));
         commits += 1;
         const next = `train/.tmp-${String(commits).padStart(5, '0')}.parquet`;
         // Far more time than it takes to fill several shards.
-        for (let look = 0; look < 200 && !isLast && !(await names()).includes(next); look += 1) await delay(10);
+        for (let look = 0; look < 200 && !isLast && !(await names()).includes(next); look += 1)
+          await delay(10);
         if (!isLast) await delay(50);
         const files = await names();
         if (!isLast) expect(files).toContain(next);
@@ -207,7 +216,7 @@ describe('the composed stream', () => {
   it('stops when the consumer has enough, with nothing that it was not told of', async () => {
     const told: string[][] = [];
     const options = await optionsFor(countedInput(), {
-      onCommit: async ({ shards }) => {
+      onCommit: async ({ shards }): Promise<'stop'> => {
         // Time in which the next shards become full.
         await delay(100);
         told.push(shards.map(({ file }) => file));

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { keyOf, mix32, Random } from '../../pipeline/random.ts';
+import { keyOf, mix32, pairKeysOf, Random } from '../../pipeline/random.ts';
 import { uniformDeviate } from '../support/statistics.ts';
 
 const words = (count: number, ...parts: number[]): number[] => {
@@ -25,6 +25,17 @@ describe('mix32', () => {
       expect(flipped / 1000).toBeGreaterThan(15);
       expect(flipped / 1000).toBeLessThan(17);
     }
+  });
+});
+
+describe('pairKeysOf', () => {
+  it('is keyOf of three numbers', () => {
+    const word = fc.integer({ min: 0, max: 2 ** 32 - 1 });
+    fc.assert(
+      fc.property(fc.maxSafeNat(), word, word, (first, low, high) => {
+        expect(pairKeysOf(first)(low, high)).toBe(keyOf(first, low, high));
+      }),
+    );
   });
 });
 
