@@ -3,7 +3,7 @@ import { stat } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { createInterface } from 'node:readline';
 import type { Readable } from 'node:stream';
-import { ensureFolder, messageOf, systemCodeOf, TacoError, VectorFile } from '../../pipeline/index.ts';
+import { ensureFolder, exact, messageOf, systemCodeOf, TacoError, VectorFile } from '../../pipeline/index.ts';
 import { embedTexts, type OpenedModel, openModel } from '../inference/index.ts';
 import { type CommandSpec, type Flag, runCommand, usageError } from './command.ts';
 import { backendFlag, backendOf, modelContext, writeNotes } from './model-flags.ts';
@@ -87,14 +87,20 @@ async function embedLines(
   let numLines = 0;
   let numCut = 0;
   let group: string[] = [];
+  const report = (done: number): void => {
+    progress.update({ label: 'embed', done, total: undefined, figures: [`${exact(done)} lines`] });
+  };
   const flush = async (): Promise<void> => {
-    signal.throwIfAborted();
-    const embedded = embedTexts(model, group);
+    const embedded = await embedTexts(model, group, {
+      signal,
+      onProgress: (numDone) => {
+        report(numLines + numDone);
+      },
+    });
     await file.write(group, embedded.vectors);
     numLines += group.length;
     numCut += embedded.numCut;
     group = [];
-    progress.update({ label: 'embed', done: numLines, total: undefined, figures: [`${numLines} lines`] });
   };
   try {
     for await (const line of createInterface({ input, crlfDelay: Number.POSITIVE_INFINITY })) {
