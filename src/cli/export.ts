@@ -27,6 +27,9 @@ await runCommand(spec, async ({ flags, positionals, signal }) => {
   const { model, files, notes } = await exportModel(reference, folder, {
     onnx: flags.onnx ?? false,
     context: modelContext(signal),
+    onStage: (stage) => {
+      process.stderr.write(`${stage}\n`);
+    },
   });
   const width = Math.max(...files.map(({ name }) => name.length)) + 2;
   const lines = [
