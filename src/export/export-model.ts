@@ -44,8 +44,8 @@ export interface ExportOptions {
   readonly onnx: boolean;
   /** Access to the Hub. When its signal is aborted nothing is left half. */
   readonly context: SourceContext;
-  /** Called with what begins now, in a few words. */
-  readonly onStage?: (stage: string) => void;
+  /** Called before each file with its name. */
+  readonly onFile?: (name: string) => void;
 }
 
 /** What was written. */
@@ -66,11 +66,10 @@ export interface Exported {
 export async function exportModel(
   reference: string,
   folder: string,
-  { onnx, context, onStage = () => undefined }: ExportOptions,
+  { onnx, context, onFile }: ExportOptions,
 ): Promise<Exported> {
   const final = resolve(folder);
   await requireReplaceable(final);
-  onStage(`reading ${reference}`);
   const model = await importModel(reference, { context });
   const { tokenizer, config } = model;
   if (tokenizer === undefined) {
@@ -92,7 +91,7 @@ export async function exportModel(
     await mkdir(temporary);
     const writer = new FolderWriter(temporary, (name) => {
       context.signal?.throwIfAborted();
-      onStage(`writing ${name}`);
+      onFile?.(name);
     });
     const notes = await writeModel(writer, { ...model, tokenizer }, { title: basename(final), onnx });
     const { files } = writer;

@@ -148,18 +148,21 @@ describe('exportModel', () => {
     const model = await writeFolder(modelFiles());
     const home = await temporaryFolder();
     const out = join(home, 'out');
-    const stages: string[] = [];
-    const onStage = (stage: string) => stages.push(stage);
-    const { files } = await exportModel(model, out, { ...plain, onnx: true, onStage });
-    expect(stages).toEqual([`reading ${model}`, ...files.map(({ name }) => `writing ${name}`)]);
+    const told: string[] = [];
+    const { files } = await exportModel(model, out, {
+      ...plain,
+      onnx: true,
+      onFile: (name) => told.push(name),
+    });
+    expect(told).toEqual(files.map(({ name }) => name));
     const before = await hashesBelow(home);
-    for (const last of stages.slice(0, -1)) {
+    for (const last of told.slice(0, -1)) {
       const abort = new AbortController();
       const stopped = exportModel(model, out, {
         onnx: true,
         context: { signal: abort.signal },
-        onStage: (stage) => {
-          if (stage === last) abort.abort();
+        onFile: (name) => {
+          if (name === last) abort.abort();
         },
       });
       await expect(stopped).rejects.toThrow('aborted');
