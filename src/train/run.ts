@@ -1,8 +1,8 @@
-import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { lastValueFrom, tap } from 'rxjs';
 import {
   batches,
+  ensureFolder,
   evaluationBatches,
   HUB_CACHE,
   hubFromEnvironment,
@@ -145,16 +145,13 @@ function isDone({ config, mixture }: RunPlan, { step, evaluatedAtStep }: RunProg
 
 async function lockRun(folder: string): Promise<FolderLock> {
   try {
-    await mkdir(folder, { recursive: true });
+    await ensureFolder(folder);
     return await lockFolder(folder);
   } catch (error) {
-    if (error instanceof TacoError && error.code !== 'locked') throw error;
-    const isLocked = error instanceof TacoError;
+    if (!(error instanceof TacoError) || error.code !== 'locked') throw error;
     throw new TacoError(
-      isLocked
-        ? `another process trains in ${folder}; wait for it, stop it, or choose another folder with --out`
-        : `cannot make the run's folder ${folder}: ${messageOf(error)}; choose another with --out`,
-      { code: isLocked ? 'locked' : 'disk', stage: 'train', path: folder, cause: error },
+      `another process trains in ${folder}; wait for it, stop it, or choose another folder with --out`,
+      { code: 'locked', stage: 'train', path: folder, cause: error },
     );
   }
 }

@@ -154,6 +154,12 @@ describe('going on', () => {
     expect(await goOn(9)).toEqual([]);
   });
 
+  it('fails at once where its folder cannot be made', async () => {
+    const { files: data } = await files();
+    // Node's recursive mkdir never returns here.
+    await expect(run(smallRun(data, '/proc/none/run'))).rejects.toMatchObject({ code: 'disk' });
+  });
+
   it('does not share a folder with a run that is going', async () => {
     const { folder, files: data } = await files();
     const flags = { ...smallRun(data, join(folder, 'run')), 'max-steps': 4 };
