@@ -87,10 +87,14 @@ export async function setAsideNewer(runFolder: string, step: number): Promise<vo
   }
 }
 
-/** What is wrong with `latest`, in one line; undefined where it names a checkpoint. Others read it, this program does not. */
+/**
+ * What is wrong with `latest`, in one line; undefined where it names a checkpoint, or is not there: a process may end
+ * between the first checkpoint and it. Others read it, this program does not.
+ */
 export async function faultOfLatest(runFolder: string): Promise<string | undefined> {
   const path = join(runFolder, runFiles.latest);
-  const text = await readFile(path, 'utf8').catch(() => '');
+  const text = await readFile(path, 'utf8').catch(() => undefined);
+  if (text === undefined) return undefined;
   const step = stepOfName(text.trim());
   if (step !== undefined && (await listCheckpoints(runFolder)).includes(step)) return undefined;
   return `${path} names no checkpoint`;
