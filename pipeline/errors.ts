@@ -39,9 +39,10 @@ export class TacoError extends Error {
   }
 }
 
-/** The message of anything that was thrown. */
+/** The message of anything that was thrown, in one line: JSON.parse quotes the text around a mistake as it is. */
 export function messageOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
+  const message = error instanceof Error ? error.message : String(error);
+  return message.replaceAll(/\s*\n\s*/g, ' ');
 }
 
 /** The system's name of an error (`ENOENT`, `ECONNRESET`, …), where it has one. */

@@ -1,9 +1,9 @@
 import { createReadStream } from 'node:fs';
-import { stat } from 'node:fs/promises';
+import { open, stat } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { createInterface } from 'node:readline';
 import type { Readable } from 'node:stream';
-import { ensureFolder, messageOf, systemCodeOf, TacoError, VectorFile } from '../../pipeline/index.ts';
+import { ensureFolder, exact, messageOf, systemCodeOf, TacoError, VectorFile } from '../../pipeline/index.ts';
 import { embedTexts, type OpenedModel, openModel } from '../inference/index.ts';
 import { type CommandSpec, type Flag, runCommand, usageError } from './command.ts';
 import { backendFlag, backendOf, modelContext, writeNotes } from './model-flags.ts';
@@ -37,6 +37,7 @@ await runCommand(spec, async ({ flags, positionals, signal }) => {
   if (file === undefined && process.stdin.isTTY) {
     throw usageError('no text given; expected a file, or lines on standard input');
   }
+  await requireReplaceable(flags.out);
   const input = file === undefined ? process.stdin : await openText(file);
   const model = await openModel(reference, {
     backend: backendOf(flags.backend),
@@ -57,6 +58,30 @@ await runCommand(spec, async ({ flags, positionals, signal }) => {
     input.destroy();
   }
 });
+
+/**
+ * Refuses to write over anything but vectors, such as the text itself.
+ * @throws TacoError `bad-config`, `disk`
+ */
+async function requireReplaceable(path: string): Promise<void> {
+  try {
+    if ((await stat(path)).isDirectory()) throw usageError(`--out ${path} is a folder; expected a file`);
+    const file = await open(path);
+    const { buffer } = await file.read(Buffer.alloc(4), 0, 4).finally(() => file.close());
+    if (buffer.toString('latin1') === 'PAR1') return;
+  } catch (error) {
+    if (error instanceof TacoError) throw error;
+    // What stands in the way elsewhere on the path is said when it is written.
+    if (systemCodeOf(error) === 'ENOENT' || systemCodeOf(error) === 'ENOTDIR') return;
+    throw new TacoError(`cannot read ${path}: ${messageOf(error)}; choose another file with --out`, {
+      code: 'disk',
+      stage: 'embed',
+      path,
+      cause: error,
+    });
+  }
+  throw usageError(`--out ${path} is there and is no Parquet; choose another file, or move this one away`);
+}
 
 /** @throws TacoError `not-found`, `disk`, `bad-config` for a folder */
 async function openText(path: string): Promise<Readable> {
@@ -87,14 +112,20 @@ async function embedLines(
   let numLines = 0;
   let numCut = 0;
   let group: string[] = [];
+  const report = (done: number): void => {
+    progress.update({ label: 'embed', done, total: undefined, figures: [`${exact(done)} lines`] });
+  };
   const flush = async (): Promise<void> => {
-    signal.throwIfAborted();
-    const embedded = embedTexts(model, group);
+    const embedded = await embedTexts(model, group, {
+      signal,
+      onProgress: (numDone) => {
+        report(numLines + numDone);
+      },
+    });
     await file.write(group, embedded.vectors);
     numLines += group.length;
     numCut += embedded.numCut;
     group = [];
-    progress.update({ label: 'embed', done: numLines, total: undefined, figures: [`${numLines} lines`] });
   };
   try {
     for await (const line of createInterface({ input, crlfDelay: Number.POSITIVE_INFINITY })) {

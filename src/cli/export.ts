@@ -1,7 +1,7 @@
 import { exportModel } from '../export/index.ts';
 import { type CommandSpec, type Flag, runCommand, usageError } from './command.ts';
 import { modelContext } from './model-flags.ts';
-import { formatBytes } from './progress.ts';
+import { createProgress, formatBytes } from './progress.ts';
 
 const spec = {
   usage: 'npm run export --',
@@ -24,9 +24,15 @@ await runCommand(spec, async ({ flags, positionals, signal }) => {
       'expected a model and a folder to write, as in npm run export -- runs/x/checkpoint-1000 out/x',
     );
   }
+  const progress = createProgress();
   const { model, files, notes } = await exportModel(reference, folder, {
     onnx: flags.onnx ?? false,
     context: modelContext(signal),
+    onFile: (name) => {
+      progress.update({ label: 'export', done: 0, total: undefined, figures: [`writing ${name}`] });
+    },
+  }).finally(() => {
+    progress.finish();
   });
   const width = Math.max(...files.map(({ name }) => name.length)) + 2;
   const lines = [

@@ -44,8 +44,8 @@ await runCommand(spec, async ({ flags, positionals, signal }) => {
       maxRows,
       seed,
       signal,
-      onProgress: (done) => {
-        progress.update({ label: 'probe', done, total: undefined, figures: [`${done} rows`] });
+      onProgress: (done, total) => {
+        progress.update({ label: 'probe', done, total, figures: [`${done} of ${total} rows`] });
       },
     });
     progress.finish();

@@ -42,7 +42,10 @@ const MAX_ONNX_BYTES = 2 ** 31;
 export interface ExportOptions {
   /** Also write `onnx/model.onnx`. */
   readonly onnx: boolean;
+  /** Access to the Hub. When its signal is aborted nothing is left half. */
   readonly context: SourceContext;
+  /** Called before each file with its name. */
+  readonly onFile?: (name: string) => void;
 }
 
 /** What was written. */
@@ -58,12 +61,12 @@ export interface Exported {
  * Writes a model as a folder that transformers, and with ONNX transformers.js, load: whole under its name or not at all.
  * @param reference a run, a checkpoint, or anything else that `importModel` reads
  * @param folder to be written; one that export wrote before is replaced
- * @throws TacoError as `importModel`; `bad-config` when the folder holds anything else, `disk`
+ * @throws TacoError as `importModel`; `bad-config` when the folder holds anything else, `disk`; the signal's reason
  */
 export async function exportModel(
   reference: string,
   folder: string,
-  { onnx, context }: ExportOptions,
+  { onnx, context, onFile }: ExportOptions,
 ): Promise<Exported> {
   const final = resolve(folder);
   await requireReplaceable(final);
@@ -86,7 +89,10 @@ export async function exportModel(
   try {
     await rm(temporary, { recursive: true, force: true });
     await mkdir(temporary);
-    const writer = new FolderWriter(temporary);
+    const writer = new FolderWriter(temporary, (name) => {
+      context.signal?.throwIfAborted();
+      onFile?.(name);
+    });
     const notes = await writeModel(writer, { ...model, tokenizer }, { title: basename(final), onnx });
     const { files } = writer;
     const step = model.checkpoint?.state.progress.step ?? null;
@@ -97,7 +103,7 @@ export async function exportModel(
     return { model, files, notes: [...model.notes, ...notes] };
   } catch (error) {
     await rm(temporary, { recursive: true, force: true }).catch(() => undefined);
-    if (error instanceof TacoError) throw error;
+    if (error instanceof TacoError || context.signal?.aborted === true) throw error;
     throw new TacoError(`cannot write ${folder}: ${messageOf(error)}`, {
       code: 'disk',
       stage: 'export',
@@ -111,9 +117,12 @@ export async function exportModel(
 class FolderWriter {
   readonly files: ExportedFile[] = [];
   readonly #folder: string;
+  readonly #before: (name: string) => void;
 
-  constructor(folder: string) {
+  /** @param before called before each file is written */
+  constructor(folder: string, before: (name: string) => void) {
     this.#folder = folder;
+    this.#before = before;
   }
 
   async text(name: string, text: string): Promise<void> {
@@ -121,6 +130,7 @@ class FolderWriter {
   }
 
   async write(name: string, write: (path: string) => Promise<CommittedFile>): Promise<CommittedFile> {
+    this.#before(name);
     const path = join(this.#folder, ...name.split('/'));
     await ensureFolder(dirname(path));
     const written = await write(path);

@@ -77,6 +77,7 @@ async function checkpointOf(
   reference: string,
 ): Promise<{ readonly checkpoint: FoundCheckpoint | undefined; readonly notes: readonly string[] }> {
   if (reference.startsWith('hub:')) return { checkpoint: undefined, notes: [] };
+  const { names } = await openModelFiles(reference, {});
   if (await holdsRun(reference)) {
     const { checkpoint, damaged } = await findCheckpoint(reference);
     if (checkpoint !== undefined) return { checkpoint, notes: damaged };
@@ -85,7 +86,6 @@ async function checkpointOf(
       { code: 'not-found', stage: 'model', path: reference },
     );
   }
-  const { names } = await openModelFiles(reference, {});
   if (!names.has('state.json') || !names.has('manifest.json')) return { checkpoint: undefined, notes: [] };
   return { checkpoint: { path: reference, state: await verifyCheckpoint(reference) }, notes: [] };
 }

@@ -59,18 +59,22 @@ export async function weightFiles(files: ModelFiles): Promise<readonly string[]>
 
 function filesOfIndex(bytes: Uint8Array, files: ModelFiles): readonly string[] {
   const name = files.nameOf(indexFile);
-  let parts: readonly string[];
-  try {
-    const { weight_map: map } = indexSchema.parse(JSON.parse(Buffer.from(bytes).toString('utf8')));
-    parts = [...new Set(Object.values(map))];
-  } catch (error) {
-    throw new TacoError(`${name} is no index of safetensors files (${messageOf(error).split('\n')[0]!})`, {
+  const noIndex = (why: string, cause: unknown): TacoError =>
+    new TacoError(`${name} is no index of safetensors files (${why}); fetch the model again`, {
       code: 'corrupt',
       stage: 'model',
       path: name,
-      cause: error,
+      cause,
     });
+  let json: unknown;
+  try {
+    json = JSON.parse(Buffer.from(bytes).toString('utf8'));
+  } catch (error) {
+    throw noIndex(messageOf(error), error);
   }
+  const index = indexSchema.safeParse(json);
+  if (!index.success) throw noIndex('it has no "weight_map" of names to files', index.error);
+  const parts = [...new Set(Object.values(index.data.weight_map))];
   const missing = parts.find((part) => !files.names.has(part));
   if (missing === undefined) return parts;
   throw new TacoError(`${name} names ${missing}, which is missing; fetch the model again`, {

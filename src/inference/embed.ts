@@ -1,3 +1,4 @@
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { HiddenStates, TokenRows } from './inference-session.ts';
 
 /** What embeds texts. */
@@ -22,11 +23,22 @@ const BATCH_ROWS = 16;
 /** Lengths are filled up to multiples of this, so that few shapes are compiled. */
 const LENGTH_STEP = 32;
 
+export interface EmbedOptions {
+  readonly signal?: AbortSignal;
+  /** Called after each batch with the number of texts that are done. */
+  readonly onProgress?: (numTexts: number) => void;
+}
+
 /**
  * A vector for each text: the mean of the last layer over its tokens, [CLS] and [SEP] included, padding not. Texts of
  * similar length share a batch; what a text's vector is does not depend on the others but for rounding.
+ * @throws the signal's reason
  */
-export function embedTexts({ session, tokenizer, config }: Embedder, texts: readonly string[]): Embeddings {
+export async function embedTexts(
+  { session, tokenizer, config }: Embedder,
+  texts: readonly string[],
+  { signal, onProgress }: EmbedOptions = {},
+): Promise<Embeddings> {
   const { hiddenSize, maxPositions } = config;
   const { cls, sep, pad } = tokenizer.specialTokenIds;
   const rows = texts.map((text) => tokenizer.encode(text));
@@ -34,6 +46,9 @@ export function embedTexts({ session, tokenizer, config }: Embedder, texts: read
   const order = [...rows.keys()].sort((a, b) => numTokens[a]! - numTokens[b]! || a - b);
   const vectors = new Float32Array(texts.length * hiddenSize);
   for (let first = 0; first < order.length; first += BATCH_ROWS) {
+    // The model computes synchronously: without a turn of the event loop no signal would ever arrive.
+    await nextTurn();
+    signal?.throwIfAborted();
     const members = order.slice(first, first + BATCH_ROWS);
     const longest = Math.max(...members.map((index) => numTokens[index]!));
     const maxSeqLen = Math.min(Math.ceil(longest / LENGTH_STEP) * LENGTH_STEP, maxPositions);
@@ -58,6 +73,7 @@ export function embedTexts({ session, tokenizer, config }: Embedder, texts: read
       const tokens = hidden.subarray(from, from + numTokens[index]! * hiddenSize);
       vectors.set(meanOf(tokens, hiddenSize), index * hiddenSize);
     }
+    onProgress?.(first + members.length);
   }
   return { vectors, numCut: rows.filter(({ length }) => length + 2 > maxPositions).length };
 }

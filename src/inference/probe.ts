@@ -1,3 +1,4 @@
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import {
   type Batch,
   type ContrastivePairs,
@@ -26,7 +27,7 @@ export interface ProbeOptions {
   /** Draws the pairs. */
   readonly seed: number;
   readonly signal: AbortSignal;
-  readonly onProgress?: (numRows: number) => void;
+  readonly onProgress?: (numRows: number, totalRows: number) => void;
 }
 
 /** Shape of a space of vectors, each scaled to length 1. */
@@ -72,8 +73,11 @@ export async function probe(model: Probed, options: ProbeOptions): Promise<Probe
   await requireFit(model, mixture);
   const sums = { hidden: new GeometrySums(), global: new GeometrySums() };
   let numRows = 0;
+  const totalRows = Math.min(maxRows, mixture.numRows('validation'));
   const taco = { numNegatives: RANDOM_PAIRS, positiveWindow: PROBE_WINDOW, excludeSpecial: true };
   for await (const batch of evaluationBatches({ mixture, batchSize: BATCH_ROWS, seed, maxRows, taco })) {
+    // The model computes synchronously: without a turn of the event loop no signal would ever arrive.
+    await nextTurn();
     signal.throwIfAborted();
     const { hidden, embedded, rowLength } = model.session.hiddenStates(unmasked(batch));
     const pairs = movedPairs(batch, rowLength);
@@ -81,7 +85,7 @@ export async function probe(model: Probed, options: ProbeOptions): Promise<Probe
     sums.hidden.add(unitRows(hidden, model.config.hiddenSize), pairs, model.config.hiddenSize);
     sums.global.add(unitRows(global, model.config.hiddenSize), pairs, model.config.hiddenSize);
     numRows += batch.batchSize;
-    onProgress?.(numRows);
+    onProgress?.(numRows, totalRows);
   }
   const { numNear, numRandom } = sums.hidden;
   if (numNear === 0) {

@@ -1,6 +1,6 @@
-import { type FileHandle, mkdir, open } from 'node:fs/promises';
+import { type FileHandle, open } from 'node:fs/promises';
 import { dirname } from 'node:path';
-import { messageOf, syncFolder, systemCodeOf, TacoError } from '../../pipeline/index.ts';
+import { ensureFolder, messageOf, syncFolder, systemCodeOf, TacoError } from '../../pipeline/index.ts';
 
 /**
  * A file that grows record by record and is cut back to a checkpoint when a run goes on. One writer a file; the run
@@ -99,7 +99,7 @@ async function openForUpdate(path: string): Promise<FileHandle> {
     return await open(path, 'r+');
   } catch (error) {
     if (systemCodeOf(error) !== 'ENOENT') throw error;
-    await mkdir(dirname(path), { recursive: true });
+    await ensureFolder(dirname(path));
     const handle = await open(path, 'wx+');
     await syncFolder(dirname(path));
     return handle;

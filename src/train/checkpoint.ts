@@ -1,10 +1,17 @@
 import { createHash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
-import { mkdir, readdir, readFile, rename, rm, stat } from 'node:fs/promises';
+import { readdir, readFile, rename, rm, stat } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { pipeline } from 'node:stream/promises';
 import { z } from 'zod';
-import { messageOf, syncFolder, systemCodeOf, TacoError, writeFileAtomic } from '../../pipeline/index.ts';
+import {
+  ensureFolder,
+  messageOf,
+  syncFolder,
+  systemCodeOf,
+  TacoError,
+  writeFileAtomic,
+} from '../../pipeline/index.ts';
 import { type CheckpointState, parseCheckpointState } from './checkpoint-state.ts';
 import { readSafetensors, writeSafetensors } from './safetensors.ts';
 import type { NamedArray } from './session-types.ts';
@@ -59,7 +66,7 @@ export async function writeCheckpoint(runFolder: string, content: CheckpointCont
   const temporary = join(runFolder, temporaryPrefix + name);
   try {
     await rm(temporary, { recursive: true, force: true });
-    await mkdir(temporary, { recursive: true });
+    await ensureFolder(temporary);
     await writeContent(temporary, content);
     await replaceFolder(temporary, final);
   } catch (error) {

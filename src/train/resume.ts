@@ -1,6 +1,6 @@
 import { shortFingerprint, TacoError } from '../../pipeline/index.ts';
 import type { PlannedRun, RunIdentity, RunRecord } from './checkpoint-state.ts';
-import { type FoundCheckpoint, findCheckpoint, holdsRun } from './run-folder.ts';
+import { faultOfLatest, type FoundCheckpoint, findCheckpoint, holdsRun } from './run-folder.ts';
 import { flagNameOf, freeSettings, overridableSettings, type SettingValue } from './settings.ts';
 
 /** Where a run begins. */
@@ -49,11 +49,13 @@ export async function chooseStart(
   requireSameRun(runFolder, run, current);
   const changes = overridableChanges(run, current);
   if (!override) refuseChanges(runFolder, changes, progress.step);
+  const latestFault = await faultOfLatest(runFolder);
   return {
     checkpoint,
     moveAside: false,
     notes: [
       ...damaged.map((line) => `${line}; it is set aside, the checkpoint before is used`),
+      ...(latestFault === undefined ? [] : [`${latestFault}; the newest whole one is used`]),
       ...changes.map(({ name, was, is }) => `${name} was ${was}, from step ${progress.step} on it is ${is}`),
       ...notesOnComputing(run, current, progress.step),
     ],

@@ -1,5 +1,5 @@
 import { existsSync } from 'node:fs';
-import { readdir, rename, rm } from 'node:fs/promises';
+import { readdir, readFile, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { messageOf, systemCodeOf, TacoError, writeFileAtomic } from '../../pipeline/index.ts';
 import {
@@ -74,17 +74,30 @@ export async function findCheckpoint(runFolder: string): Promise<CheckpointSearc
 }
 
 /**
- * Puts checkpoints newer than the given step out of the way: they are damaged, or of steps made again. `latest` points to
- * none of them.
+ * Makes the checkpoint of a step the newest: `latest` points to it, and those of later steps are put out of the way. They
+ * are damaged, or of steps made again.
  */
 export async function setAsideNewer(runFolder: string, step: number): Promise<void> {
   const newest = (await listCheckpoints(runFolder)).filter((other) => other > step);
-  if (newest.length > 0) await pointLatest(runFolder, step);
+  await pointLatest(runFolder, step);
   for (const newer of newest) {
     const path = join(runFolder, checkpointName(newer));
     await rm(path + damagedSuffix, { recursive: true, force: true });
     await rename(path, path + damagedSuffix);
   }
+}
+
+/**
+ * What is wrong with `latest`, in one line; undefined where it names a checkpoint, or is not there: a process may end
+ * between the first checkpoint and it. Others read it, this program does not.
+ */
+export async function faultOfLatest(runFolder: string): Promise<string | undefined> {
+  const path = join(runFolder, runFiles.latest);
+  const text = await readFile(path, 'utf8').catch(() => undefined);
+  if (text === undefined) return undefined;
+  const step = stepOfName(text.trim());
+  if (step !== undefined && (await listCheckpoints(runFolder)).includes(step)) return undefined;
+  return `${path} names no checkpoint`;
 }
 
 /** Points `latest` to a checkpoint, atomically. */

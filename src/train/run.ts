@@ -1,8 +1,8 @@
-import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { lastValueFrom, tap } from 'rxjs';
 import {
   batches,
+  ensureFolder,
   evaluationBatches,
   HUB_CACHE,
   hubFromEnvironment,
@@ -11,6 +11,7 @@ import {
   messageOf,
   TacoError,
   tokenizerFilesOf,
+  type WaitNotice,
   writeFileAtomic,
 } from '../../pipeline/index.ts';
 import {
@@ -96,7 +97,7 @@ export async function train(plan: RunPlan, options: TrainOptions): Promise<Train
     await removeLeftovers(config.out);
     const start = await chooseStart(config.out, options, record);
     for (const text of [...plan.notes, ...start.notes]) options.report({ kind: 'note', text });
-    const initial = start.checkpoint === undefined ? await initialWeights(plan, options.signal) : undefined;
+    const initial = start.checkpoint === undefined ? await initialWeights(plan, options) : undefined;
     for (const text of initial?.notes ?? []) options.report({ kind: 'note', text });
     if (start.moveAside) {
       await lock.release();
@@ -122,10 +123,16 @@ export async function train(plan: RunPlan, options: TrainOptions): Promise<Train
 }
 
 /** Weights to begin with; undefined when they are drawn. @throws TacoError when they are not of this model */
-async function initialWeights(plan: RunPlan, signal: AbortSignal): Promise<ImportedModel | undefined> {
+async function initialWeights(
+  plan: RunPlan,
+  { signal, report }: TrainOptions,
+): Promise<ImportedModel | undefined> {
   const { initFrom, seed } = plan.config;
   if (initFrom === undefined) return undefined;
-  const context = { ...hubFromEnvironment(process.env), cacheFolder: HUB_CACHE, signal };
+  const onWait = ({ message }: WaitNotice): void => {
+    report({ kind: 'note', text: message });
+  };
+  const context = { ...hubFromEnvironment(process.env), cacheFolder: HUB_CACHE, signal, onWait };
   return await readInitialWeights(initFrom, plan, { context, seed });
 }
 
@@ -138,16 +145,13 @@ function isDone({ config, mixture }: RunPlan, { step, evaluatedAtStep }: RunProg
 
 async function lockRun(folder: string): Promise<FolderLock> {
   try {
-    await mkdir(folder, { recursive: true });
+    await ensureFolder(folder);
     return await lockFolder(folder);
   } catch (error) {
-    if (error instanceof TacoError && error.code !== 'locked') throw error;
-    const isLocked = error instanceof TacoError;
+    if (!(error instanceof TacoError) || error.code !== 'locked') throw error;
     throw new TacoError(
-      isLocked
-        ? `another process trains in ${folder}; wait for it, stop it, or choose another folder with --out`
-        : `cannot make the run's folder ${folder}: ${messageOf(error)}; choose another with --out`,
-      { code: isLocked ? 'locked' : 'disk', stage: 'train', path: folder, cause: error },
+      `another process trains in ${folder}; wait for it, stop it, or choose another folder with --out`,
+      { code: 'locked', stage: 'train', path: folder, cause: error },
     );
   }
 }

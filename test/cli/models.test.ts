@@ -71,7 +71,7 @@ describe('commands on a trained model', () => {
     const before = await hashesBelow(home);
     const exported = await runCli('export', [home, join(home, 'out'), '--onnx'], { maxFileBlocks: 40 });
     expect(exported.status).toBe(1);
-    expect(exported.stderr).toMatch(/^error: cannot write .*\n$/);
+    expect(exported.stderr).toMatch(/^export {2}writing model\.safetensors\nerror: cannot write .*\n$/);
     expect(await hashesBelow(home)).toEqual(before);
   });
 
@@ -102,6 +102,24 @@ describe('commands on a trained model', () => {
       ['embed', ['MODEL'], 2, /^error: expected a model and --out/],
       ['embed', ['MODEL', 'absent.txt', '--out', 'x'], 1, /^error: absent\.txt does not exist/],
       ['embed', ['MODEL', '/dev/null', '--out', 'never.parquet'], 2, /^error: the text is empty/],
+      [
+        'embed',
+        ['MODEL', 'MODEL/vocab.txt', '--out', 'MODEL'],
+        2,
+        /^error: --out \S+ is a folder; expected a file/,
+      ],
+      [
+        'embed',
+        ['MODEL', 'MODEL/vocab.txt', '--out', 'MODEL/vocab.txt'],
+        2,
+        /^error: --out \S+vocab\.txt is there and is no Parquet; choose another file/,
+      ],
+      [
+        'fill-mask',
+        ['MODEL/vocab.txt', '[MASK]'],
+        1,
+        /^error: \S+vocab\.txt is no folder; expected that of a run/,
+      ],
       ['probe', [], 2, /^error: expected a model/],
       [
         'probe',
@@ -113,7 +131,7 @@ describe('commands on a trained model', () => {
       ['push-model', ['MODEL'], 2, /^error: expected an exported model and a name on the Hub/],
     ])('%s %j', async (command, args, status, message) => {
       const model = await writeFolder(modelFiles());
-      const given = args.map((arg) => (arg === 'MODEL' ? model : arg));
+      const given = args.map((arg) => arg.replace('MODEL', model));
       const needsBackend = ['fill-mask', 'embed', 'probe'].includes(command) && !args.includes('--backend');
       const result = await runCli(command, needsBackend ? [...given, ...wasm] : given);
       expect(result.stderr).toMatch(message);

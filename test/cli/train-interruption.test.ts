@@ -6,6 +6,7 @@ import { describe, expect, it } from 'vitest';
 import { verifyCheckpoint } from '../../src/train/checkpoint.ts';
 import { argumentsOf, runCli, startCli } from '../support/commands.ts';
 import { temporaryFolder } from '../support/folders.ts';
+import { hubForTest } from '../support/hub-datasets.ts';
 import { killTraining } from '../support/train-kills.ts';
 import { smallRun, writeTrainingFiles } from '../support/training.ts';
 
@@ -61,7 +62,7 @@ describe('npm run train', () => {
     const straight = flags('straight');
     const ends = await Promise.all([run, straight].map((one) => runCli('train', argumentsOf(one))));
     expect(ends.map(({ status }) => status)).toEqual([0, 0]);
-    expect(hashes(run.out)).toEqual(hashes(straight.out));
+    expect(hashes(run.out, 40)).toEqual(hashes(straight.out, 40));
   });
 
   it('goes on while checkpoints cannot be written, and fails when the last one cannot', async () => {
@@ -116,16 +117,46 @@ describe('npm run train', () => {
     expect(status).toBe(0);
     expect(stderr).toContain(`new run in ${join(folder, 'next')}, with the weights of ${checkpoint}`);
   });
+
+  it('begins with the weights of a model on the Hub, and says what it waits for', async () => {
+    const folder = await temporaryFolder();
+    const flags = { ...smallRun(await writeTrainingFiles(folder), join(folder, 'run')), 'max-steps': 4 };
+    expect((await runCli('train', argumentsOf(flags))).status).toBe(0);
+    const checkpoint = join(flags.out, 'checkpoint-4');
+    const names = [
+      'config.json',
+      'model.safetensors',
+      'tokenizer.json',
+      'tokenizer_config.json',
+      'vocab.txt',
+    ];
+    const main = Object.fromEntries(names.map((name) => [name, readFileSync(join(checkpoint, name))]));
+    const hub = await hubForTest({
+      repositories: [{ type: 'model', name: 'org/bert', revisions: { main } }],
+    });
+    hub.fail({
+      match: /model\.safetensors/,
+      fault: { kind: 'status', status: 429, headers: { 'Retry-After': '1' } },
+    });
+    const next = (out: string, initFrom: string) =>
+      argumentsOf({ ...flags, out: join(folder, out), 'init-from': initFrom });
+    const options = { cwd: folder, env: { HF_ENDPOINT: hub.endpoint } };
+    const { status, stderr } = await runCli('train', next('far', 'hub:org/bert'), options);
+    expect(stderr).toMatch(/^rate limited by .*, waiting 1\.0 s\nnew run in /);
+    expect(status).toBe(0);
+    expect((await runCli('train', next('near', checkpoint))).status).toBe(0);
+    expect(hashes(join(folder, 'far'), 4)).toEqual(hashes(join(folder, 'near'), 4));
+  });
 });
 
 function hasBegunCheckpoint(folder: string): boolean {
   return existsSync(folder) && readdirSync(folder).some((name) => name.startsWith('.tmp-checkpoint'));
 }
 
-function hashes(folder: string): readonly string[] {
+function hashes(folder: string, step: number): readonly string[] {
   return ['model.safetensors', 'optimizer.safetensors'].map((name) =>
     createHash('sha256')
-      .update(readFileSync(join(folder, 'checkpoint-40', name)))
+      .update(readFileSync(join(folder, `checkpoint-${step}`, name)))
       .digest('hex'),
   );
 }

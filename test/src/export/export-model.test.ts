@@ -144,6 +144,32 @@ describe('exportModel', () => {
     expect(Object.keys(await hashesBelow(home)).filter((name) => name.includes('.tmp-'))).toEqual([]);
   });
 
+  it('tells of every file, and interrupted before any of them leaves what was there', async () => {
+    const model = await writeFolder(modelFiles());
+    const home = await temporaryFolder();
+    const out = join(home, 'out');
+    const told: string[] = [];
+    const { files } = await exportModel(model, out, {
+      ...plain,
+      onnx: true,
+      onFile: (name) => told.push(name),
+    });
+    expect(told).toEqual(files.map(({ name }) => name));
+    const before = await hashesBelow(home);
+    for (const last of told.slice(0, -1)) {
+      const abort = new AbortController();
+      const stopped = exportModel(model, out, {
+        onnx: true,
+        context: { signal: abort.signal },
+        onFile: (name) => {
+          if (name === last) abort.abort();
+        },
+      });
+      await expect(stopped).rejects.toThrow('aborted');
+      expect(await hashesBelow(home)).toEqual(before);
+    }
+  });
+
   it('is loaded by transformers, with our logits and our ids', async ({ skip }) => {
     const python = findPython(['torch', 'transformers']);
     if (python === undefined) return skip('no Python with torch and transformers');

@@ -130,6 +130,14 @@ describe('importModel', () => {
     expect(notes).toEqual([`${join(folder, 'config.json')}: num_beams mean nothing here and are left out`]);
     await rm(join(folder, 'b.safetensors'));
     await expect(importFolder(folder)).rejects.toThrow('names b.safetensors, which is missing');
+    const index = join(folder, 'model.safetensors.index.json');
+    for (const [text, why] of [
+      ['{"weight_map":\n;}', /^\S+ is no index of safetensors files \(.*JSON.*\); fetch the model again$/],
+      ['{"weight_map": 1}', /\(it has no "weight_map" of names to files\)/],
+    ] as const) {
+      await writeFile(index, text);
+      expect((await rejectionOf(importFolder(folder))).message).toMatch(why);
+    }
   });
 
   it('reads a model without a tokenizer', async () => {

@@ -1,7 +1,7 @@
 import { beforeAll, describe, expect, it } from 'vitest';
 import { createTokenizer } from '../../../pipeline/text/wordpiece.ts';
 import { openBackend } from '../../../src/engine/backend.ts';
-import { embedTexts } from '../../../src/inference/embed.ts';
+import { type EmbedOptions, embedTexts } from '../../../src/inference/embed.ts';
 import { InferenceSession } from '../../../src/inference/inference-session.ts';
 import { MINUTE, randomTensors } from '../../support/models.ts';
 import { largestDifference } from '../../support/torch-fixture.ts';
@@ -14,10 +14,10 @@ beforeAll(async () => {
   await openBackend('wasm');
 });
 
-function embed(texts: readonly string[]) {
+async function embed(texts: readonly string[], options: EmbedOptions = {}) {
   const session = new InferenceSession(MINUTE, randomTensors());
   try {
-    return embedTexts({ session, tokenizer, config: MINUTE }, texts);
+    return await embedTexts({ session, tokenizer, config: MINUTE }, texts, options);
   } finally {
     session.dispose();
   }
@@ -27,8 +27,8 @@ const words = (count: number, first = 5): string =>
   Array.from({ length: count }, (_, at) => `word${first + at}`).join(' ');
 
 describe('embedTexts', () => {
-  it('is the mean of the last layer over [CLS], the tokens and [SEP]', () => {
-    const { vectors } = embed([words(3)]);
+  it('is the mean of the last layer over [CLS], the tokens and [SEP]', async () => {
+    const { vectors } = await embed([words(3)]);
     const session = new InferenceSession(MINUTE, randomTensors());
     const { cls, sep } = tokenizer.specialTokenIds;
     const inputIds = Int32Array.of(cls, 5, 6, 7, sep);
@@ -40,24 +40,38 @@ describe('embedTexts', () => {
     }
   });
 
-  it('gives every text its own vector, whatever the others are', () => {
+  it('gives every text its own vector, whatever the others are', async () => {
     // Two batches, lengths on both sides of what is compiled, not in order.
     const texts = Array.from({ length: 21 }, (_, index) => words((index * 11) % 37, 5 + index));
-    const { vectors, numCut } = embed(texts);
+    const { vectors, numCut } = await embed(texts);
     expect(numCut).toBe(0);
     for (const [index, text] of texts.entries()) {
-      const alone = embed([text]).vectors;
+      const { vectors: alone } = await embed([text]);
       const own = vectors.subarray(index * hiddenSize, (index + 1) * hiddenSize);
       expect(largestDifference(own, alone)).toBeLessThan(1e-5);
       expect(Math.max(...own.map(Math.abs))).toBeGreaterThan(0.1);
     }
   });
 
-  it('cuts texts to the longest row and counts them', () => {
-    const { vectors, numCut } = embed([words(maxPositions - 2), words(maxPositions + 10), '']);
+  it('cuts texts to the longest row and counts them', async () => {
+    const { vectors, numCut } = await embed([words(maxPositions - 2), words(maxPositions + 10), '']);
     expect(numCut).toBe(1);
     expect(
       largestDifference(vectors.subarray(0, hiddenSize), vectors.subarray(hiddenSize, 2 * hiddenSize)),
     ).toBe(0);
+  });
+
+  it('says after each batch how many are done, and stops between batches', async () => {
+    const texts = Array.from({ length: 40 }, (_, index) => words(3, 5 + index));
+    const done: number[] = [];
+    const onProgress = (numTexts: number) => done.push(numTexts);
+    await embed(texts, { onProgress });
+    expect(done.splice(0)).toEqual([16, 32, 40]);
+    const abort = new AbortController();
+    setImmediate(() => {
+      abort.abort();
+    });
+    await expect(embed(texts, { signal: abort.signal, onProgress })).rejects.toThrow('aborted');
+    expect(done.length).toBeLessThan(2);
   });
 });

@@ -91,6 +91,38 @@ describe('probe', () => {
     expect((await run(3)).hidden.cosine).not.toBe((await run(4)).hidden.cosine);
   });
 
+  it('says how far it is, and stops between batches', async () => {
+    const { data } = await writeTrainingFiles(await temporaryFolder(), {
+      validation: [80],
+      rowsPerGroup: 80,
+    });
+    const done: (readonly [number, number])[] = [];
+    const abort = new AbortController();
+    const onProgress = (numRows: number, totalRows: number): void => {
+      done.push([numRows, totalRows]);
+    };
+    await probe(rowModel(), { ...options, maxRows: 48, data: [data], onProgress });
+    expect(done.splice(0)).toEqual([
+      [16, 48],
+      [32, 48],
+      [48, 48],
+    ]);
+    const stopped = probe(rowModel(), {
+      ...options,
+      maxRows: 48,
+      data: [data],
+      signal: abort.signal,
+      onProgress: (...progress) => {
+        onProgress(...progress);
+        setImmediate(() => {
+          abort.abort();
+        });
+      },
+    });
+    await expect(stopped).rejects.toThrow('aborted');
+    expect(done).toEqual([[16, 48]]);
+  });
+
   it('refuses what does not go together in one line', async () => {
     const folder = await temporaryFolder();
     const { data } = await writeTrainingFiles(folder);

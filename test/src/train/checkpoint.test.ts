@@ -30,6 +30,7 @@ import {
 } from '../../../src/train/run-folder.ts';
 import { contentAt } from '../../support/checkpoints.ts';
 import { temporaryFolder } from '../../support/folders.ts';
+import { rejectionOf } from '../../support/sources.ts';
 
 describe('writeCheckpoint', () => {
   it('gives state and tensors back', async () => {
@@ -98,6 +99,11 @@ describe('verifyCheckpoint', () => {
     await expect(verifyCheckpoint(path)).rejects.toThrow(
       /checkpoint-1 is damaged: model\.safetensors has \d+ bytes, \d+ were written$/,
     );
+    // Node quotes the lines around the mistake.
+    const manifest = join(path, 'manifest.json');
+    writeFileSync(manifest, readFileSync(manifest, 'utf8').replace('"files": [', '"files"; ['));
+    const { message } = await rejectionOf(verifyCheckpoint(path));
+    expect(message).toMatch(/^\S+checkpoint-1 is damaged: manifest\.json cannot be read \(.+\)$/);
   });
 });
 

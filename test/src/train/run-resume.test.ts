@@ -1,4 +1,4 @@
-import { appendFileSync, existsSync, readdirSync } from 'node:fs';
+import { appendFileSync, existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { files, run } from '../../support/in-process-runs.ts';
@@ -124,6 +124,40 @@ describe('going on', () => {
     expect(events.find((event) => event.kind === 'started')?.progress.step).toBe(4);
     expect(existsSync(join(flags.out, 'checkpoint-8.damaged'))).toBe(true);
     expect(await readRun(flags.out)).toEqual(await readRun(straight.out));
+  });
+
+  it('points latest to where it goes on when that names no checkpoint, and says so', async () => {
+    const { folder, files: data } = await files();
+    const flags = smallRun(data, join(folder, 'run'));
+    const latest = join(flags.out, 'latest');
+    const goOn = async (stopAfter: number) => (await run(flags, { stopAfter })).notes;
+    expect(await goOn(4)).toEqual([]);
+    const fault = `${latest} names no checkpoint; the newest whole one is used`;
+    for (const content of ['checkpoint-9\n', '\0\0', '']) {
+      writeFileSync(latest, content);
+      const seen: string[] = [];
+      const { notes } = await run(flags, {
+        stopAfter: 5,
+        onEvent: ({ kind }) => {
+          if (kind === 'started') seen.push(content);
+          if (kind === 'update') seen.push(readFileSync(latest, 'utf8'));
+        },
+      });
+      expect(notes).toEqual([fault]);
+      expect(seen).toEqual([content, 'checkpoint-4\n']);
+      rmSync(join(flags.out, 'checkpoint-5'), { recursive: true });
+    }
+    // A checkpoint was written, and its process killed before it said so.
+    writeFileSync(latest, 'checkpoint-4\n');
+    expect(await goOn(8)).toEqual([]);
+    writeFileSync(latest, 'checkpoint-4\n');
+    expect(await goOn(9)).toEqual([]);
+  });
+
+  it('fails at once where its folder cannot be made', async () => {
+    const { files: data } = await files();
+    // Node's recursive mkdir never returns here.
+    await expect(run(smallRun(data, '/proc/none/run'))).rejects.toMatchObject({ code: 'disk' });
   });
 
   it('does not share a folder with a run that is going', async () => {
