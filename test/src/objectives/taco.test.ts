@@ -101,7 +101,7 @@ function stepOf(
       const { loss, numCorrect } = tokenContrastiveLoss(hidden_ND, embedded_ND, pairs, { temperature });
       kept = tf.keep(numCorrect);
       return loss;
-    })([feeds.hidden, feeds.embedded], feeds.upstream);
+    })([feeds.hidden, feeds.embedded], feeds.upstream as tf.Scalar);
     const numCorrect = tf.clone(kept!);
     kept!.dispose();
     return { loss: value, numCorrect, hiddenGradient: grads[0]!, embeddedGradient: grads[1]! };
