@@ -4,7 +4,7 @@
  * Usage: tsx measure-contrastive-memory.ts <wasm|tensorflow>
  */
 import * as tf from '@tensorflow/tfjs-core';
-import { openBackend } from '../../src/engine/backend.ts';
+import { createProgram, openBackend } from '../../src/engine/index.ts';
 import { tokenContrastiveLoss } from '../../src/objectives/taco.ts';
 
 await openBackend(process.argv[2] === 'tensorflow' ? 'tensorflow' : 'wasm');
@@ -12,28 +12,48 @@ await openBackend(process.argv[2] === 'tensorflow' ? 'tensorflow' : 'wasm');
 function run(numTokens: number, width: number, numNegatives: number): () => void {
   const scattered = (length: number, stride: number): Int32Array =>
     Int32Array.from({ length }, (_, index) => (index * stride) % numTokens);
-  const values = (phase: number): tf.Tensor2D =>
-    tf.tensor2d(
-      Float32Array.from({ length: numTokens * width }, (_, index) => Math.sin(index * 1.7 + phase)),
-      [numTokens, width],
-    );
-  const inputs = [values(0), values(1)];
-  const pairs = {
-    anchors_A: tf.tensor1d(scattered(numTokens, 1), 'int32'),
-    positives_A: tf.tensor1d(scattered(numTokens, 3), 'int32'),
-    negatives_AK: tf.tensor2d(scattered(numTokens * numNegatives, 7), [numTokens, numNegatives], 'int32'),
-    weights_A: tf.fill<tf.Rank.R1>([numTokens], 1 / numTokens),
-  };
-  return () => {
-    tf.tidy(() => {
+  const values = (phase: number): Float32Array =>
+    Float32Array.from({ length: numTokens * width }, (_, index) => Math.sin(index * 1.7 + phase));
+  const matrix = { dtype: 'float32', shape: [numTokens, width] } as const;
+  const indices = { dtype: 'int32', shape: [numTokens] } as const;
+  const program = createProgram();
+  const step = program.compile(
+    ({ feeds }) => {
+      const pairs = {
+        anchors_A: feeds.anchors as tf.Tensor1D,
+        positives_A: feeds.positives as tf.Tensor1D,
+        negatives_AK: feeds.negatives as tf.Tensor2D,
+        weights_A: tf.fill<tf.Rank.R1>([numTokens], 1 / numTokens),
+      };
       const { value, grads } = tf.valueAndGrads(
         (...tensors: tf.Tensor[]) =>
           tokenContrastiveLoss(tensors[0] as tf.Tensor2D, tensors[1] as tf.Tensor2D, pairs, {
             temperature: 0.07,
           }).loss,
-      )(inputs);
-      for (const tensor of [value, ...grads]) tensor.dataSync();
-    });
+      )([feeds.hidden, feeds.embedded]);
+      return { loss: value, hiddenGradient: grads[0]!, embeddedGradient: grads[1]! };
+    },
+    {
+      name: 'contrast',
+      feeds: {
+        hidden: matrix,
+        embedded: matrix,
+        anchors: indices,
+        positives: indices,
+        negatives: { dtype: 'int32', shape: [numTokens, numNegatives] },
+      },
+      updates: [],
+    },
+  );
+  const given = {
+    hidden: values(0),
+    embedded: values(1),
+    anchors: scattered(numTokens, 1),
+    positives: scattered(numTokens, 3),
+    negatives: scattered(numTokens * numNegatives, 7),
+  };
+  return () => {
+    step(given);
   };
 }
 

@@ -9,6 +9,7 @@ import {
   type VariableSpec,
 } from '../program.ts';
 import { type DType, Graph } from './graph.ts';
+import { collectGarbage } from './garbage.ts';
 import { NativeSession } from './native-session.ts';
 import { registerGraphBackend } from './register.ts';
 import type { ProtocolBuffers } from './saved-model.ts';
@@ -107,6 +108,7 @@ export class GraphProgram implements Program {
   #current(): NativeSession {
     const before = this.#session;
     if (before !== undefined && this.#numNodes === this.#graph.nodes.length) return before;
+    collectGarbage();
     const session = new NativeSession(this.#options.protocol, this.#graph.nodes);
     for (const [i, group] of this.#groups.entries()) {
       if (before !== undefined && i < this.#numGroups) {

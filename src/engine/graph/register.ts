@@ -4,6 +4,7 @@ import { registerGraphKernel } from './graph-call.ts';
 import { adamW } from './kernels-adamw.ts';
 import { attention, attentionGradient } from './kernels-attention.ts';
 import { composites } from './kernels-composites.ts';
+import { contrast } from './kernels-contrast.ts';
 import { registerTfjsKernels } from './kernels-tfjs.ts';
 import { GRAPH_BACKEND, traceBackend } from './trace-backend.ts';
 
@@ -16,5 +17,6 @@ export function registerGraphBackend(): void {
   for (const [name, kernel] of Object.entries(composites)) registerGraphKernel(name, kernel);
   registerGraphKernel(KERNELS.attention, attention);
   registerGraphKernel(KERNELS.attentionGradient, attentionGradient);
+  registerGraphKernel(KERNELS.contrast, contrast);
   registerGraphKernel(KERNELS.adamW, adamW);
 }

@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs';
 import * as tf from '@tensorflow/tfjs-core';
 import { describe, expect, it } from 'vitest';
 import { Random } from '../../../pipeline/index.ts';
+import { createProgram, type Step } from '../../../src/engine/index.ts';
 import { tokenContrastiveLoss } from '../../../src/objectives/taco.ts';
 import { describeOnEachBackend } from '../../support/backends.ts';
 import { contrastiveLossOf, type PlainPairs } from '../../support/contrastive-loss.ts';
@@ -41,37 +42,70 @@ interface Answer {
   readonly embeddedGradient: Float32Array;
 }
 
-/** Loss and gradients by the implementation; `upstream` is the gradient that comes from above. */
+/** Loss and gradients by the implementation as training runs it; `upstream` is the gradient that comes from above. */
 function solve(problem: Problem, upstream = 1): Answer {
-  return tf.tidy(() => {
-    const { numTokens, width, temperature } = problem;
-    const numAnchors = problem.anchors.length;
-    const numNegatives = numAnchors === 0 ? 4 : problem.negatives.length / numAnchors;
-    const pairs = {
-      anchors_A: tf.tensor1d(Int32Array.from(problem.anchors), 'int32'),
-      positives_A: tf.tensor1d(Int32Array.from(problem.positives), 'int32'),
-      negatives_AK: tf.tensor2d(Int32Array.from(problem.negatives), [numAnchors, numNegatives], 'int32'),
-      weights_A: tf.fill<tf.Rank.R1>([numAnchors], 1 / Math.max(1, numAnchors)),
+  const { numTokens, width, temperature, anchors, positives, negatives } = problem;
+  const numAnchors = anchors.length;
+  const numNegatives = numAnchors === 0 ? 4 : negatives.length / numAnchors;
+  const values = {
+    hidden: Float32Array.from(problem.hidden),
+    embedded: Float32Array.from(problem.embedded),
+    anchors: Int32Array.from(anchors),
+    positives: Int32Array.from(positives),
+    negatives: Int32Array.from(negatives),
+    weights: new Float32Array(numAnchors).fill(1 / Math.max(1, numAnchors)),
+    upstream: Float32Array.of(upstream),
+  };
+  const matrix = { dtype: 'float32', shape: [numTokens, width] } as const;
+  const indices = { dtype: 'int32', shape: [numAnchors] } as const;
+  const feeds = {
+    hidden: matrix,
+    embedded: matrix,
+    anchors: indices,
+    positives: indices,
+    negatives: { dtype: 'int32', shape: [numAnchors, numNegatives] },
+    weights: { dtype: 'float32', shape: [numAnchors] },
+    upstream: { dtype: 'float32', shape: [] },
+  } as const;
+  const program = createProgram();
+  try {
+    const step = program.compile(stepOf(temperature), { name: 'contrast', feeds, updates: [] });
+    const outputs = step(values);
+    return {
+      loss: outputs.loss[0]!,
+      numCorrect: outputs.numCorrect[0]!,
+      hiddenGradient: outputs.hiddenGradient as Float32Array,
+      embeddedGradient: outputs.embeddedGradient as Float32Array,
     };
-    const inputs = [problem.hidden, problem.embedded].map((values) =>
-      tf.tensor2d(Float32Array.from(values), [numTokens, width]),
-    );
-    let correct: tf.Scalar | undefined;
+  } finally {
+    program.dispose();
+  }
+}
+
+function stepOf(
+  temperature: number,
+): Step<
+  'hidden' | 'embedded' | 'anchors' | 'positives' | 'negatives' | 'weights' | 'upstream',
+  'loss' | 'numCorrect' | 'hiddenGradient' | 'embeddedGradient'
+> {
+  return ({ feeds }) => {
+    const pairs = {
+      anchors_A: feeds.anchors as tf.Tensor1D,
+      positives_A: feeds.positives as tf.Tensor1D,
+      negatives_AK: feeds.negatives as tf.Tensor2D,
+      weights_A: feeds.weights as tf.Tensor1D,
+    };
+    let kept: tf.Scalar | undefined;
     const { value, grads } = tf.valueAndGrads((...tensors: tf.Tensor[]) => {
       const [hidden_ND, embedded_ND] = tensors as [tf.Tensor2D, tf.Tensor2D];
       const { loss, numCorrect } = tokenContrastiveLoss(hidden_ND, embedded_ND, pairs, { temperature });
-      correct = tf.keep(numCorrect);
+      kept = tf.keep(numCorrect);
       return loss;
-    })(inputs, tf.scalar(upstream));
-    const numCorrect = correct!.dataSync()[0]!;
-    correct!.dispose();
-    return {
-      loss: value.dataSync()[0]!,
-      numCorrect,
-      hiddenGradient: grads[0]!.dataSync<'float32'>(),
-      embeddedGradient: grads[1]!.dataSync<'float32'>(),
-    };
-  });
+    })([feeds.hidden, feeds.embedded], feeds.upstream as tf.Scalar);
+    const numCorrect = tf.clone(kept!);
+    kept!.dispose();
+    return { loss: value, numCorrect, hiddenGradient: grads[0]!, embeddedGradient: grads[1]! };
+  };
 }
 
 function randomProblem(
