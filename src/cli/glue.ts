@@ -74,10 +74,10 @@ await runCommand(spec, async ({ flags, positionals, signal }) => {
     for (const reference of positionals) {
       const { model, folder } = await open(reference);
       if (positionals.length === 1) tableFolder = out ?? folder;
-      else progress.message(`${model.folder}:`);
+      else progress.message(`${model.name}:`);
       const report = createFinetuneReporter(progress);
       const run = { model, data, tasks, seeds, settings, precision, folder, signal, report };
-      models.push({ label: model.folder, results: await runGlue(run) });
+      models.push({ label: model.name, results: await runGlue(run) });
       await packSubmissions(folder, seeds, progress);
     }
     process.stdout.write(await writeTables(models, tableFolder));

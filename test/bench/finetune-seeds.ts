@@ -64,8 +64,9 @@ const settings = finetuneSettings(
 const task = glueTask(taskName);
 const seeds = Array.from({ length: Number(numSeeds) }, (_, index) => 123 + index);
 await openBackend('auto');
-const model = await readInitialModel(reference);
-const data = await openGlue(dataReference, hubFromEnvironment(process.env));
+const context = hubFromEnvironment(process.env);
+const model = await readInitialModel(reference, context);
+const data = await openGlue(dataReference, context);
 const temporary = await mkdtemp(join(tmpdir(), 'taco-seeds-'));
 
 /** Scores after the last epoch and after the best, percent. */
@@ -140,7 +141,7 @@ function line(name: string, scores: readonly number[]): string {
 
 try {
   const sides = { 'this project': await ours(), PyTorch: await pytorch(python) };
-  console.log(`${task.title}, ${task.validations[0]!.name}, ${seeds.length} seeds, ${model.folder}`);
+  console.log(`${task.title}, ${task.validations[0]!.name}, ${seeds.length} seeds, ${model.name}`);
   for (const epoch of ['last', 'best'] as const) {
     for (const [name, scores] of Object.entries(sides)) {
       console.log(
