@@ -96,7 +96,13 @@ function tasksOf(names: string | undefined): readonly GlueTask[] {
 async function packSubmissions(folder: string, seeds: readonly number[], progress: Progress): Promise<void> {
   for (const seed of seeds) {
     const packed = await packSubmission(folder, seed);
-    if ('path' in packed) progress.message(`submission for the GLUE server in ${packed.path}`);
+    if ('path' in packed) {
+      progress.message(`submission for the GLUE server in ${packed.path}`);
+      continue;
+    }
+    const [first, ...more] = packed.gaps;
+    const rest = more.length === 0 ? '' : ` (and ${more.length} more)`;
+    progress.message(`seed ${seed}: no submission for the GLUE server yet: ${first!}${rest}`);
   }
 }
 

@@ -45,6 +45,9 @@ describe('npm run finetune and npm run glue', () => {
     expect(all.status).toBe(0);
     expect(all.stderr).toContain('SST-2, seed 123: finished before');
     expect(all.stderr.match(/training examples/g)).toHaveLength(3);
+    expect(all.stderr).toContain(
+      'seed 124: no submission for the GLUE server yet: CoLA.tsv is missing (and 10 more)',
+    );
     expect(all.stdout).toContain('| TACO, 250k steps (published) |');
     expect(await readFile(join(results, 'sst2-seed-123.json'), 'utf8')).toBe(record);
     expect(await readFile(join(results, 'table.md'), 'utf8')).toBe(all.stdout);

@@ -52,6 +52,13 @@ describe('fine-tuning', () => {
     expect(predictions[0]!.text).toMatch(/^index\tprediction\n0\t[01]\n/);
     expect(events.filter(({ kind }) => kind === 'update')).toHaveLength(40);
     expect(events.filter(({ kind }) => kind === 'evaluation')).toHaveLength(5);
+    const predicted = events.flatMap((event) =>
+      event.kind === 'prediction' ? [`${event.split} ${event.done}/${event.total}`] : [],
+    );
+    expect(predicted.slice(-6)).toEqual([
+      ...[16, 32, 48, 60].map((done) => `validation ${done}/60`),
+      ...['test 16/20', 'test 20/20'],
+    ]);
   });
 
   it('learns scores', async () => {
