@@ -51,7 +51,10 @@ interface FinetuneFlagValues {
 
 const DEFAULT_SEED = 123;
 
-/** Checks the flags and opens backend and data; models are opened one by one. @throws TacoError one line */
+/**
+ * Checks the flags and opens backend and data; models are opened one by one, for several do not fit into memory.
+ * @throws TacoError one line
+ */
 export async function openFinetuning(
   flags: FinetuneFlagValues,
   { progress, signal }: { readonly progress: Progress; readonly signal: AbortSignal },
@@ -69,7 +72,10 @@ export async function openFinetuning(
     writeNotes(model.notes);
     return { model, folder: resultsFolderOf(model.name) };
   };
-  return { settings, firstSeed, precision, data, open };
+  const check = async (reference: string): Promise<void> => {
+    await readInitialModel(reference, context);
+  };
+  return { settings, firstSeed, precision, data, open, check };
 }
 
 /** @throws TacoError `bad-config` */

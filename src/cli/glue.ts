@@ -66,11 +66,16 @@ await runCommand(spec, async ({ flags, positionals, signal }) => {
   const tasks = tasksOf(taskNames);
   const progress = createProgress();
   try {
-    const { settings, firstSeed, precision, data, open } = await openFinetuning(rest, { progress, signal });
+    const { settings, firstSeed, precision, data, open, check } = await openFinetuning(rest, {
+      progress,
+      signal,
+    });
     const count = wholeFlag('seeds', numSeeds ?? DEFAULT_SEEDS, 1);
     const seeds = Array.from({ length: count }, (_, index) => firstSeed + index);
     const models: LabelledResults[] = [];
     let tableFolder = out ?? SEVERAL_OUT;
+    // What is wrong with the last model should not come out after hours with the others.
+    for (const reference of positionals.slice(1)) await check(reference);
     for (const reference of positionals) {
       const { model, folder } = await open(reference);
       if (positionals.length === 1) tableFolder = out ?? folder;
