@@ -166,7 +166,6 @@ try {
   }
   const figure = (side: number, what: keyof UpdateTime): number =>
     median(sides[side]!.times.slice(WARM_UP_STEPS).map((time) => time[what]));
-  const [first] = sides;
   for (const [side, { name, update }] of sides.entries()) {
     if (update === undefined) {
       console.log(
@@ -178,7 +177,7 @@ try {
     const [wallMs, processorMs] = [figure(side, 'wallMs'), figure(side, 'processorMs')];
     console.log(
       `${name.padEnd(12)} ${wallMs.toFixed(0)} ms an update, ${processorMs.toFixed(0)} ms of processors; ` +
-        `${ratio('wallMs')} times ${first!.name} (${ratio('processorMs')} by processor time)`,
+        `${ratio('wallMs')} times ${sides[0]!.name} (${ratio('processorMs')} by processor time)`,
     );
   }
   const isSlow = trainer !== undefined && figure(2, 'wallMs') < EXPECTED_RATIO * figure(0, 'wallMs');
