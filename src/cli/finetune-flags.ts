@@ -1,4 +1,3 @@
-import { hubFromEnvironment } from '../../pipeline/index.ts';
 import { choosePrecision, openBackend } from '../engine/index.ts';
 import {
   type FinetuneSettings,
@@ -9,7 +8,7 @@ import {
   resultsFolderOf,
 } from '../glue/index.ts';
 import { type Flag, usageError } from './command.ts';
-import { backendFlag, backendOf } from './model-flags.ts';
+import { backendFlag, backendOf, modelContext, writeNotes } from './model-flags.ts';
 import type { Progress } from './progress.ts';
 
 /** Flags of every fine-tuning. */
@@ -52,7 +51,10 @@ interface FinetuneFlagValues {
 
 const DEFAULT_SEED = 123;
 
-/** Checks the flags and opens backend and data; models are opened one by one. @throws TacoError one line */
+/**
+ * Checks the flags and opens backend and data; models are opened one by one, for several do not fit into memory.
+ * @throws TacoError one line
+ */
 export async function openFinetuning(
   flags: FinetuneFlagValues,
   { progress, signal }: { readonly progress: Progress; readonly signal: AbortSignal },
@@ -62,24 +64,18 @@ export async function openFinetuning(
   const firstSeed = wholeFlag('seed', seed ?? DEFAULT_SEED, 0);
   const backend = await openBackend(backendOf(backendName));
   const precision = choosePrecision(settings.precision, backend);
-  const say = (text: string): void => {
-    progress.message(text);
-  };
-  say(`${backend.name} ${backend.version} on ${backend.device}, ${precision}`);
-  const context = {
-    ...hubFromEnvironment(process.env),
-    signal,
-    onWait: ({ message }: { readonly message: string }) => {
-      say(message);
-    },
-  };
+  progress.message(`${backend.name} ${backend.version} on ${backend.device}, ${precision}`);
+  const context = modelContext(signal);
   const data = await openGlue(dataReference, context);
   const open = async (reference: string) => {
-    const model = await readInitialModel(reference);
-    for (const note of model.notes) say(note);
-    return { model, folder: resultsFolderOf(model.folder) };
+    const model = await readInitialModel(reference, context);
+    writeNotes(model.notes);
+    return { model, folder: resultsFolderOf(model.name) };
   };
-  return { settings, firstSeed, precision, data, open };
+  const check = async (reference: string): Promise<void> => {
+    await readInitialModel(reference, context);
+  };
+  return { settings, firstSeed, precision, data, open, check };
 }
 
 /** @throws TacoError `bad-config` */

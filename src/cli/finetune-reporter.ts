@@ -11,6 +11,7 @@ export function createFinetuneReporter(
 ): (event: GlueEvent) => void {
   let losses: number[] = [];
   let startedAt = 0;
+  let bar = { done: 0, total: 0 };
   return (event) => {
     const place = `${event.task.title}, seed ${event.seed}`;
     switch (event.kind) {
@@ -31,7 +32,13 @@ export function createFinetuneReporter(
         } else losses = [...losses.slice(1 - LOSS_WINDOW), metrics.loss];
         const mean = losses.reduce((sum, loss) => sum + loss, 0) / Math.max(1, losses.length);
         const figures = [`step ${step}/${numSteps}`, `loss ${mean.toFixed(3)}`];
-        progress.update({ label: place, done: step, total: numSteps, figures });
+        bar = { done: step, total: numSteps };
+        progress.update({ label: place, ...bar, figures });
+        break;
+      }
+      case 'prediction': {
+        const figures = [`${event.split}: ${event.done}/${event.total} predicted`];
+        progress.update({ label: place, ...bar, figures });
         break;
       }
       case 'evaluation':

@@ -7,7 +7,7 @@ import { createProgress } from './progress.ts';
 const spec = {
   usage: 'npm run finetune --',
   summary:
-    'Fine-tunes a pretrained model on one task of GLUE: a run, one of its checkpoints, or a Hugging Face folder.',
+    'Fine-tunes a pretrained model on one task of GLUE: a run, one of its checkpoints, a Hugging Face folder, or hub:org/name.',
   positionals: ['model'],
   flags: {
     task: {
@@ -19,7 +19,7 @@ const spec = {
     out: {
       type: 'string',
       placeholder: 'folder',
-      help: "where the result goes (default: glue/<checkpoint> in the run's folder, <folder>-glue for another model)",
+      help: "where the result goes (default: glue/<checkpoint> in the run's folder, <folder>-glue for another model, runs/glue/<name> for one of the Hub)",
     },
   },
   examples: [

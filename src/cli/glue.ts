@@ -66,18 +66,23 @@ await runCommand(spec, async ({ flags, positionals, signal }) => {
   const tasks = tasksOf(taskNames);
   const progress = createProgress();
   try {
-    const { settings, firstSeed, precision, data, open } = await openFinetuning(rest, { progress, signal });
+    const { settings, firstSeed, precision, data, open, check } = await openFinetuning(rest, {
+      progress,
+      signal,
+    });
     const count = wholeFlag('seeds', numSeeds ?? DEFAULT_SEEDS, 1);
     const seeds = Array.from({ length: count }, (_, index) => firstSeed + index);
     const models: LabelledResults[] = [];
     let tableFolder = out ?? SEVERAL_OUT;
+    // What is wrong with the last model should not come out after hours with the others.
+    for (const reference of positionals.slice(1)) await check(reference);
     for (const reference of positionals) {
       const { model, folder } = await open(reference);
       if (positionals.length === 1) tableFolder = out ?? folder;
-      else progress.message(`${model.folder}:`);
+      else progress.message(`${model.name}:`);
       const report = createFinetuneReporter(progress);
       const run = { model, data, tasks, seeds, settings, precision, folder, signal, report };
-      models.push({ label: model.folder, results: await runGlue(run) });
+      models.push({ label: model.name, results: await runGlue(run) });
       await packSubmissions(folder, seeds, progress);
     }
     process.stdout.write(await writeTables(models, tableFolder));
@@ -96,7 +101,13 @@ function tasksOf(names: string | undefined): readonly GlueTask[] {
 async function packSubmissions(folder: string, seeds: readonly number[], progress: Progress): Promise<void> {
   for (const seed of seeds) {
     const packed = await packSubmission(folder, seed);
-    if ('path' in packed) progress.message(`submission for the GLUE server in ${packed.path}`);
+    if ('path' in packed) {
+      progress.message(`submission for the GLUE server in ${packed.path}`);
+      continue;
+    }
+    const [first, ...more] = packed.gaps;
+    const rest = more.length === 0 ? '' : ` (and ${more.length} more)`;
+    progress.message(`seed ${seed}: no submission for the GLUE server yet: ${first!}${rest}`);
   }
 }
 

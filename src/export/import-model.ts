@@ -14,7 +14,13 @@ import { type FoundCheckpoint, findCheckpoint, holdsRun } from '../train/run-fol
 import { decodeSafetensors } from '../train/safetensors.ts';
 import type { NamedArray } from '../train/session-types.ts';
 import { weightFiles } from './weight-files.ts';
-import { completeTensors, presentName, wantedTensors } from './tensor-names.ts';
+import {
+  completeTensors,
+  type Head,
+  presentName,
+  wantedTensors,
+  type WantedTensors,
+} from './tensor-names.ts';
 
 /** A model read into memory, complete and checked. */
 export interface ImportedModel {
@@ -34,6 +40,10 @@ export interface ImportedModel {
 export interface ImportOptions {
   /** Access to the Hub; nothing of it is used for a folder. */
   readonly context: SourceContext;
+  /**
+   * What is read on top of the encoder. Default `mlm`; `pooler`: that of a model that has one, instead of the MLM head.
+   */
+  readonly head?: Head;
   /** Initialises an MLM head where there is none. Default 42. */
   readonly seed?: number;
 }
@@ -46,7 +56,7 @@ export interface ImportOptions {
  */
 export async function importModel(
   reference: string,
-  { context, seed = 42 }: ImportOptions,
+  { context, head = 'mlm', seed = 42 }: ImportOptions,
 ): Promise<ImportedModel> {
   const { checkpoint, notes: damaged } = await checkpointOf(reference);
   const files = await openModelFiles(checkpoint?.path ?? reference, context);
@@ -59,8 +69,8 @@ export async function importModel(
       { code: 'mismatch', stage: 'model', path: files.reference },
     );
   }
-  const read = await readTensors(files, weights, config);
-  const { tensors, notes } = completeTensors(read.found, config, { origin: files.reference, seed });
+  const read = await readTensors(files, weights, wantedTensors(config, head));
+  const { tensors, notes } = completeTensors(read.found, config, { head, origin: files.reference, seed });
   const ignoredNote = `${files.nameOf('config.json')}: ${ignored.join(', ')} mean nothing here and are left out`;
   return {
     reference: files.reference,
@@ -70,6 +80,18 @@ export async function importModel(
     notes: [...damaged, ...(ignored.length === 0 ? [] : [ignoredNote]), ...read.notes, ...notes],
     checkpoint,
   };
+}
+
+/** @throws TacoError `not-found` where the model came without one */
+export function tokenizerOf({
+  reference,
+  tokenizer,
+}: Pick<ImportedModel, 'reference' | 'tokenizer'>): TokenizerSpec {
+  if (tokenizer !== undefined) return tokenizer;
+  throw new TacoError(
+    `${reference} has no tokenizer (neither tokenizer.json nor vocab.txt); copy those of the model into it`,
+    { code: 'not-found', stage: 'model', path: reference },
+  );
 }
 
 /** The checkpoint that a reference means, its hashes compared; undefined where it means another model. */
@@ -124,9 +146,8 @@ async function readTokenizer(files: ModelFiles): Promise<TokenizerSpec | undefin
 async function readTensors(
   files: ModelFiles,
   weights: readonly string[],
-  config: BertConfig,
+  { isWanted, isForeign, isNotable }: WantedTensors,
 ): Promise<{ readonly found: ReadonlyMap<string, NamedArray>; readonly notes: readonly string[] }> {
-  const { isWanted, isForeign } = wantedTensors(config);
   const found = new Map<string, NamedArray>();
   const unread: string[] = [];
   const converted = new Set<string>();
@@ -136,7 +157,7 @@ async function readTensors(
       const { tensors, dtypes } = await decodeSafetensors(file, (name) => {
         const present = presentName(name);
         if (isForeign(present)) throw foreignTensor(files.reference, name);
-        if (!isWanted(present)) unread.push(name);
+        if (!isWanted(present) && isNotable(present)) unread.push(name);
         return isWanted(present);
       });
       for (const [name, tensor] of tensors) found.set(presentName(name), tensor);

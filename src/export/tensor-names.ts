@@ -1,17 +1,21 @@
 import { TacoError } from '../../pipeline/index.ts';
 import type { BertConfig } from '../model/config.ts';
 import { initialValues } from '../model/init.ts';
-import { parameterSpecs, splitParts } from '../model/parameters.ts';
+import { type ParameterSpec, parameterSpecs, pooledSpecs, splitParts } from '../model/parameters.ts';
 import type { NamedArray } from '../train/session-types.ts';
 
+/** What is read on top of the encoder: the MLM head, or the pooler that classifiers stand on. */
+export type Head = 'mlm' | 'pooler';
+
 /** All parameters of the MLM head begin with this. */
-const HEAD = 'cls.predictions.';
+const MLM_HEAD = 'cls.predictions.';
+const PREFIXES: Readonly<Record<Head, string>> = { mlm: MLM_HEAD, pooler: 'bert.pooler.' };
 const WORDS = 'bert.embeddings.word_embeddings.weight';
 /** The output projection, tied to the word embeddings: some files repeat it, some do not. */
-const DECODER_WEIGHT = `${HEAD}decoder.weight`;
+const DECODER_WEIGHT = `${MLM_HEAD}decoder.weight`;
 /** Another name of the head's bias. */
-const DECODER_BIAS = `${HEAD}decoder.bias`;
-const HEAD_BIAS = `${HEAD}bias`;
+const DECODER_BIAS = `${MLM_HEAD}decoder.bias`;
+const HEAD_BIAS = `${MLM_HEAD}bias`;
 
 /** What older versions of transformers kept beside the parameters. */
 const BUFFERS: ReadonlySet<string> = new Set([
@@ -35,13 +39,20 @@ export interface WantedTensors {
   readonly isWanted: (presentName: string) => boolean;
   /** Whether a tensor that is not wanted is part of an encoder: the configuration is then of another model. */
   readonly isForeign: (presentName: string) => boolean;
+  /** Whether one that is not wanted is worth a word: heads of pretraining are not where a classifier is made. */
+  readonly isNotable: (presentName: string) => boolean;
 }
 
-export function wantedTensors(config: BertConfig): WantedTensors {
-  const names = new Set(parameterSpecs(config).flatMap(({ parts }) => parts.map(({ name }) => name)));
-  names.add(DECODER_WEIGHT).add(DECODER_BIAS);
+function specsOf(config: BertConfig, head: Head): readonly ParameterSpec[] {
+  return head === 'mlm' ? parameterSpecs(config) : pooledSpecs(config);
+}
+
+export function wantedTensors(config: BertConfig, head: Head): WantedTensors {
+  const names = new Set(specsOf(config, head).flatMap(({ parts }) => parts.map(({ name }) => name)));
+  if (head === 'mlm') names.add(DECODER_WEIGHT).add(DECODER_BIAS);
   return {
     isWanted: (name) => names.has(name),
+    isNotable: (name) => head === 'mlm' || !name.startsWith('cls.'),
     isForeign: (name) =>
       /^bert\.(?:embeddings|encoder)\./.test(name) && !names.has(name) && !BUFFERS.has(name),
   };
@@ -49,6 +60,7 @@ export function wantedTensors(config: BertConfig): WantedTensors {
 
 /** Where tensors came from, and what fills a gap. */
 export interface CompletionOptions {
+  readonly head: Head;
   /** How messages call the model. */
   readonly origin: string;
   /** Of the MLM head where there is none. */
@@ -56,7 +68,8 @@ export interface CompletionOptions {
 }
 
 /**
- * Makes tensors complete and checks them: all parameters of `BertForMaskedLM` in their shapes, and no others.
+ * Makes tensors complete and checks them: all parameters of `BertForMaskedLM` or, with the pooler as head, of
+ * `BertModel` in their shapes, and no others. A pooler that is missing stays so.
  * @param found by present names
  * @throws TacoError `mismatch` when a parameter is missing, has another shape, or the output projection is not the
  *   word embedding
@@ -64,16 +77,18 @@ export interface CompletionOptions {
 export function completeTensors(
   found: ReadonlyMap<string, NamedArray>,
   config: BertConfig,
-  { origin, seed }: CompletionOptions,
+  { head, origin, seed }: CompletionOptions,
 ): { readonly tensors: Map<string, NamedArray>; readonly notes: readonly string[] } {
-  const hasHead = [...found.keys()].some((name) => name.startsWith(HEAD));
+  const isOfHead = (name: string): boolean => name.startsWith(PREFIXES[head]);
+  const hasHead = [...found.keys()].some(isOfHead);
   const tensors = new Map<string, NamedArray>();
-  for (const spec of parameterSpecs(config)) {
-    const fresh = hasHead ? undefined : splitParts(spec, initialValues(spec, config, seed));
+  for (const spec of specsOf(config, head)) {
+    const isMissing = !hasHead && spec.parts.every(({ name }) => isOfHead(name));
+    if (isMissing && head === 'pooler') continue;
+    const fresh = isMissing ? splitParts(spec, initialValues(spec, config, seed)) : undefined;
     for (const [index, { name, shape }] of spec.parts.entries()) {
       const given = found.get(name) ?? (name === HEAD_BIAS ? found.get(DECODER_BIAS) : undefined);
-      const isMissingHead = given === undefined && name.startsWith(HEAD) && fresh !== undefined;
-      const tensor = isMissingHead ? { shape, values: fresh[index]! } : given;
+      const tensor = fresh === undefined ? given : { shape, values: fresh[index]! };
       tensors.set(name, checked(tensor, name, shape, origin));
     }
   }
@@ -84,11 +99,12 @@ export function completeTensors(
       `its ${DECODER_WEIGHT} differs from ${WORDS}; expected a model whose output projection is tied to its word embeddings, as BERT's`,
     );
   }
-  const notes = hasHead
-    ? []
-    : [
-        `${origin} has no MLM head (${HEAD}*): it is initialised from seed ${seed}, and predicts nothing before it is trained`,
-      ];
+  const notes =
+    hasHead || head === 'pooler'
+      ? []
+      : [
+          `${origin} has no MLM head (${MLM_HEAD}*): it is initialised from seed ${seed}, and predicts nothing before it is trained`,
+        ];
   return { tensors, notes };
 }
 

@@ -132,11 +132,6 @@ export class FinetuneSession {
     return state;
   }
 
-  /** Takes back what `exportParameters` gave; the optimiser goes on as it was. */
-  importParameters(parameters: ReadonlyMap<string, NamedArray>): void {
-    this.#write((spec) => importParts(parameters, '', spec));
-  }
-
   /** Frees every tensor of the session, which is of no use afterwards. */
   dispose(): void {
     this.#program.dispose();

@@ -5,14 +5,14 @@ import type { BertConfig } from '../model/config.ts';
 import { learningRateAt } from '../optim/schedule.ts';
 import type { NamedArray } from '../train/session-types.ts';
 import { assembleBatch, paddedLengthsUpTo, planEpoch } from './batches.ts';
-import { type EncodedExamples, lengthsOf } from './encode.ts';
+import { lengthsOf } from './encode.ts';
 import { FinetuneSession, type FinetuneStepMetrics } from './finetune-session.ts';
 import { computeMetrics, type Metrics, predictionsOf } from './metrics.ts';
 import { type EpochEvaluation, epochEvaluation } from './results.ts';
 import type { FinetuneSettings } from './settings.ts';
 import { type SubmissionFile, submissionFile } from './submission.ts';
-import type { TaskData } from './task-data.ts';
-import { numOutputsOf } from './tasks.ts';
+import type { EncodedSplit, TaskData } from './task-data.ts';
+import { type GlueSplitName, numOutputsOf } from './tasks.ts';
 
 /** What BERT is fine-tuned with everywhere (Devlin et al. 2019, and transformers' `Trainer`). */
 const OPTIMIZER = { beta1: 0.9, beta2: 0.999, epsilon: 1e-8, maxGradNorm: 1 } as const;
@@ -39,6 +39,13 @@ export type FinetuneEvent =
       readonly step: number;
       readonly numSteps: number;
       readonly metrics: FinetuneStepMetrics;
+    }
+  | {
+      readonly kind: 'prediction';
+      readonly split: GlueSplitName;
+      /** Examples that are predicted. */
+      readonly done: number;
+      readonly total: number;
     }
   | { readonly kind: 'evaluation'; readonly evaluation: EpochEvaluation; readonly numEpochs: number };
 
@@ -82,8 +89,9 @@ export async function finetune(options: FinetuneOptions): Promise<FinetuneOutcom
         report({ kind: 'update', step, numSteps, metrics });
       }
       const metrics: Record<string, Metrics> = {};
-      for (const { split, encoded } of data.validations) {
-        const outputs = await predictAll(session, encoded, options);
+      for (const validation of data.validations) {
+        const { split, encoded } = validation;
+        const outputs = await predictAll(session, validation, options);
         metrics[split.name] = computeMetrics(task, predictionsOf(task, outputs), encoded.labels);
       }
       const evaluation = epochEvaluation(epoch, step, metrics);
@@ -91,8 +99,9 @@ export async function finetune(options: FinetuneOptions): Promise<FinetuneOutcom
       report({ kind: 'evaluation', evaluation, numEpochs });
     }
     const predictions: SubmissionFile[] = [];
-    for (const { split, encoded } of data.tests) {
-      const outputs = await predictAll(session, encoded, options);
+    for (const test of data.tests) {
+      const { split, encoded } = test;
+      const outputs = await predictAll(session, test, options);
       predictions.push(submissionFile(task, split, encoded.indexes, predictionsOf(task, outputs)));
     }
     return { epochs: evaluations, predictions };
@@ -104,14 +113,15 @@ export async function finetune(options: FinetuneOptions): Promise<FinetuneOutcom
 /** Outputs for all examples, in their order. */
 async function predictAll(
   session: FinetuneSession,
-  encoded: EncodedExamples,
-  { model, data, settings, signal }: FinetuneOptions,
+  { split, encoded }: EncodedSplit,
+  { model, data, settings, signal, report }: FinetuneOptions,
 ): Promise<Float32Array> {
   const numOutputs = numOutputsOf(data.task);
   const outputs = new Float32Array(encoded.numExamples * numOutputs);
   const { 'batch-size': batchSize, 'max-seq-len': maxSeqLen } = settings;
   const paddedLengths = paddedLengthsUpTo(maxSeqLen);
   const order = { batchSize, paddedLengths, mode: 'bucketed', seed: 0, epoch: 0 } as const;
+  let done = 0;
   for (const planned of planEpoch(lengthsOf(encoded), order)) {
     await pause(signal);
     const batch = assembleBatch(encoded, planned, batchSize, model.padTokenId);
@@ -119,6 +129,8 @@ async function predictAll(
     for (const [at, row] of planned.rows.entries()) {
       outputs.set(some.subarray(at * numOutputs, (at + 1) * numOutputs), row * numOutputs);
     }
+    done += planned.rows.length;
+    report({ kind: 'prediction', split: split.name, done, total: encoded.numExamples });
   }
   return outputs;
 }

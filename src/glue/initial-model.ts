@@ -1,141 +1,57 @@
 import { createHash } from 'node:crypto';
-import { readFile, stat } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
-import {
-  messageOf,
-  readTokenizerFiles,
-  systemCodeOf,
-  TacoError,
-  type TokenizerSpec,
-} from '../../pipeline/index.ts';
-import { type BertConfig, parseBertConfig } from '../model/config.ts';
-import { modelFile, stepOfName, verifyCheckpoint } from '../train/checkpoint.ts';
-import { findCheckpoint, holdsRun } from '../train/run-folder.ts';
-import { readSafetensors } from '../train/safetensors.ts';
+import type { SourceContext, TokenizerSpec } from '../../pipeline/index.ts';
+import { importModel, tokenizerOf } from '../export/index.ts';
+import type { BertConfig } from '../model/config.ts';
+import { stepOfName } from '../train/checkpoint.ts';
 import type { NamedArray } from '../train/session-types.ts';
 
 /** A pretrained model, read into memory. */
 export interface InitialModel {
-  /** Where it lies: a checkpoint of a run, or a Hugging Face folder. */
-  readonly folder: string;
+  /** What names it: the folder of a checkpoint or of another model, or `hub:org/name[@revision]`. */
+  readonly name: string;
   /** SHA-256 of its parameters, in hexadecimal: the same wherever it lies. */
   readonly id: string;
   /** Updates of its pretraining; 0 where that is not known. */
   readonly step: number;
   readonly config: BertConfig;
-  /** Parameters under transformers' names. */
+  /** Those of the encoder and, where the model has one, of its pooler, under transformers' names. */
   readonly tensors: ReadonlyMap<string, NamedArray>;
   readonly tokenizer: TokenizerSpec;
-  /** What the user should know: damaged checkpoints that were passed over. */
+  /** What the user should know: damaged checkpoints that were passed over, tensors that are not read. */
   readonly notes: readonly string[];
 }
 
 /**
- * Reads what a fine-tuning starts from.
- * @param reference a run (its newest checkpoint), a checkpoint, or a folder with `config.json`, `model.safetensors` and
- *   `tokenizer.json` or `vocab.txt`
- * @throws TacoError `not-found`, `bad-config`, `corrupt` or `mismatch` in one line
+ * Reads what a fine-tuning starts from. A classifier is not read: it belongs to the task that it was trained on.
+ * @param reference as `importModel` takes it: a run, a checkpoint, a folder, or `hub:org/name[@revision]`
+ * @throws TacoError as `importModel`; `not-found` when it has no tokenizer
  */
-export async function readInitialModel(reference: string): Promise<InitialModel> {
-  const { folder, step, notes } = await findModel(reference);
-  const config = await readConfig(folder);
-  const tokenizer = await readTokenizer(folder);
-  if (tokenizer.vocabulary.length > config.vocabSize) {
-    throw new TacoError(
-      `${folder} has a tokenizer of ${tokenizer.vocabulary.length} words and a model of ${config.vocabSize}: they belong to different models; take a folder as it was written`,
-      { code: 'mismatch', stage: 'glue', path: folder },
-    );
-  }
-  const tensors = await readSafetensors(join(folder, modelFile));
-  return { folder, id: idOf(tensors), step, config, tensors, tokenizer, notes };
+export async function readInitialModel(reference: string, context: SourceContext): Promise<InitialModel> {
+  const model = await importModel(reference, { context, head: 'pooler' });
+  const { checkpoint, config, tensors, notes } = model;
+  return {
+    name: checkpoint?.path ?? reference,
+    id: idOf(tensors),
+    step: checkpoint?.state.progress.step ?? 0,
+    config,
+    tensors,
+    tokenizer: tokenizerOf(model),
+    notes,
+  };
 }
 
 /**
  * Where results of a model belong: beside a run's checkpoints, so that each checkpoint has its own; beside the folder
- * of any other model.
+ * of any other model; those of a model of the Hub in `runs/glue`.
+ * @param modelName `InitialModel.name`
  */
-export function resultsFolderOf(modelFolder: string): string {
-  const name = basename(modelFolder);
-  return stepOfName(name) === undefined
-    ? `${modelFolder.replace(/[/\\]+$/, '')}-glue`
-    : join(dirname(modelFolder), 'glue', name);
-}
-
-async function findModel(
-  reference: string,
-): Promise<{ readonly folder: string; readonly step: number; readonly notes: readonly string[] }> {
-  if (!(await isFolder(reference))) {
-    throw new TacoError(
-      `${reference} is no folder, expected a run, a checkpoint such as runs/x/checkpoint-1000, or a Hugging Face model's folder`,
-      { code: 'not-found', stage: 'glue', path: reference },
-    );
-  }
-  if (stepOfName(basename(reference)) !== undefined) {
-    const { progress } = await verifyCheckpoint(reference);
-    return { folder: reference, step: progress.step, notes: [] };
-  }
-  if (!(await holdsRun(reference))) return { folder: reference, step: 0, notes: [] };
-  const { checkpoint, damaged } = await findCheckpoint(reference);
-  if (checkpoint === undefined) {
-    throw new TacoError(`${reference} has no checkpoint yet; train on, or name another run`, {
-      code: 'not-found',
-      stage: 'glue',
-      path: reference,
-    });
-  }
-  const notes = damaged.map((line) => `${line}; the checkpoint before is used`);
-  return { folder: checkpoint.path, step: checkpoint.state.progress.step, notes };
-}
-
-async function readConfig(folder: string): Promise<BertConfig> {
-  const path = join(folder, 'config.json');
-  const bytes = await readOptional(path);
-  if (bytes === null) {
-    throw new TacoError(
-      `${folder} holds no model (config.json is missing); expected a run, a checkpoint, or a Hugging Face model's folder`,
-      { code: 'not-found', stage: 'glue', path: folder },
-    );
-  }
-  let json: unknown;
-  try {
-    json = JSON.parse(Buffer.from(bytes).toString('utf8'));
-  } catch (error) {
-    throw new TacoError(`${path} is not JSON (${messageOf(error)}); write or fetch it again`, {
-      code: 'corrupt',
-      stage: 'glue',
-      path,
-    });
-  }
-  return parseBertConfig(json, path);
-}
-
-async function readTokenizer(folder: string): Promise<TokenizerSpec> {
-  const read = async (name: string) => {
-    const path = join(folder, name);
-    const bytes = await readOptional(path);
-    return bytes === null ? null : { path, bytes };
-  };
-  return readTokenizerFiles(read, folder);
-}
-
-/** Null where there is no such file. */
-async function readOptional(path: string): Promise<Uint8Array | null> {
-  try {
-    return await readFile(path);
-  } catch (error) {
-    if (systemCodeOf(error) === 'ENOENT') return null;
-    throw new TacoError(`cannot read ${path}: ${messageOf(error)}`, {
-      code: 'disk',
-      stage: 'glue',
-      path,
-      cause: error,
-    });
-  }
-}
-
-async function isFolder(path: string): Promise<boolean> {
-  const found = await stat(path).catch(() => undefined);
-  return found?.isDirectory() === true;
+export function resultsFolderOf(modelName: string): string {
+  if (modelName.startsWith('hub:')) return join('runs', 'glue', modelName.slice(4).replaceAll('/', '--'));
+  const last = basename(modelName);
+  return stepOfName(last) === undefined
+    ? `${modelName.replace(/[/\\]+$/, '')}-glue`
+    : join(dirname(modelName), 'glue', last);
 }
 
 function idOf(tensors: ReadonlyMap<string, NamedArray>): string {

@@ -1,4 +1,5 @@
 import { basename, dirname } from 'node:path';
+import { stepOfName } from '../train/checkpoint.ts';
 import type { ScorePoint, ScoreSeries } from '../report/score-plot.ts';
 import { AVERAGED_COLUMNS, type TableColumn } from './columns.ts';
 import { type ChosenEpoch, columnScore, type LabelledResults, median } from './table.ts';
@@ -12,7 +13,7 @@ export interface CheckpointScores {
 
 /**
  * Checkpoints of one run, or of several, as curves.
- * @param models labelled with their folders: checkpoints of one folder make one curve
+ * @param models labelled with their names: checkpoints of one folder make a curve, any other model is one by itself
  */
 export function checkpointScores(models: readonly LabelledResults[], epoch: ChosenEpoch): CheckpointScores {
   const columns = AVERAGED_COLUMNS.filter((column) =>
@@ -20,7 +21,8 @@ export function checkpointScores(models: readonly LabelledResults[], epoch: Chos
   );
   const bySeries = new Map<string, ScorePoint[]>();
   for (const model of models) {
-    const label = basename(dirname(model.label));
+    const isCheckpoint = stepOfName(basename(model.label)) !== undefined;
+    const label = isCheckpoint ? dirname(model.label) : model.label;
     const points = bySeries.get(label) ?? [];
     bySeries.set(label, points);
     const point = pointOf(model, columns, epoch);

@@ -2,6 +2,7 @@ import { AVERAGED_COLUMNS, type ColumnKey, type TableColumn, WNLI_COLUMN } from 
 import { scoreOf } from './metrics.ts';
 import { PUBLISHED_ROWS, type PublishedRow } from './published.ts';
 import type { EpochEvaluation, GlueResult } from './results.ts';
+import type { MetricName } from './tasks.ts';
 
 /** Which epoch of a fine-tuning is reported: the last, or the one that did best on the validation split. */
 export type ChosenEpoch = 'last' | 'best';
@@ -135,10 +136,32 @@ export function tableMarkdown(rows: readonly ScoreRow[], epoch: ChosenEpoch): st
   const chosen = epoch === 'last' ? 'the last epoch' : 'the epoch that did best on the validation split';
   const notes =
     `Validation splits, ${chosen}, percent: median (least to greatest) over seeds. CoLA: Matthews correlation. ` +
-    'MRPC and QQP: mean of accuracy and F1. STS-B: mean of Pearson and Spearman. The rest: accuracy. ' +
-    `Avg: mean of the nine columns from MNLI-m to RTE${hasWnli ? ', without WNLI' : ''}. ` +
-    'Published rows are as printed; their paper does not say which metric stands for MRPC, QQP and STS-B.';
-  return `${lines.join('\n')}\n\n${notes}\n`;
+    "MRPC and QQP: mean of accuracy and F1, STS-B: mean of Pearson and Spearman, as on GLUE's leaderboard. " +
+    `The rest: accuracy. Avg: mean of the nine columns from MNLI-m to RTE${hasWnli ? ', without WNLI' : ''}, as in the ` +
+    "published rows; the leaderboard's counts MNLI once, and WNLI. Published rows are as printed; their paper does " +
+    'not say which metric stands for MRPC, QQP and STS-B.';
+  const paragraphs = [notes, ...rows.flatMap((row) => separateMetrics(row) ?? [])];
+  return `${lines.join('\n')}\n\n${paragraphs.join('\n\n')}\n`;
+}
+
+const METRIC_TITLES: Readonly<Record<MetricName, string>> = {
+  accuracy: 'accuracy',
+  f1: 'F1',
+  matthews: 'Matthews',
+  pearson: 'Pearson',
+  spearman: 'Spearman',
+};
+
+/** The medians behind the scores that are means of two metrics; undefined where there are none. */
+function separateMetrics({ label, scores }: ScoreRow): string | undefined {
+  const parts = AVERAGED_COLUMNS.flatMap(({ key, title }) => {
+    const metrics = Object.entries(scores[key]?.metrics ?? {});
+    const figures = metrics.map(
+      ([name, value]) => `${METRIC_TITLES[name as MetricName]} ${value.toFixed(1)}`,
+    );
+    return figures.length > 1 ? [`${title} ${figures.join(' and ')}`] : [];
+  });
+  return parts.length === 0 ? undefined : `${label}: ${parts.join(', ')}.`;
 }
 
 /** A line of a Markdown table. */

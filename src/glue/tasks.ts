@@ -244,23 +244,6 @@ export function glueTask(name: string): GlueTask {
   return task;
 }
 
-/**
- * A split of a task by its name.
- * @throws TacoError `not-found` listing the splits it has
- */
-export function glueSplit(task: GlueTask, name: string): GlueSplit {
-  const splits = splitsOf(task);
-  const split = splits.find((each) => each.name === name);
-  if (split === undefined) {
-    const names = splits.map((each) => each.name).join(', ');
-    throw new TacoError(`${task.title} has no split "${name}", expected one of ${names}`, {
-      code: 'not-found',
-      stage: 'glue',
-    });
-  }
-  return split;
-}
-
 /** All splits of a task. */
 export function splitsOf(task: GlueTask): readonly GlueSplit[] {
   return [task.train, ...task.validations, ...task.tests];

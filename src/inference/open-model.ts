@@ -1,6 +1,6 @@
-import { createTokenizer, TacoError, type Tokenizer } from '../../pipeline/index.ts';
+import { createTokenizer, type Tokenizer } from '../../pipeline/index.ts';
 import { type BackendChoice, openBackend } from '../engine/index.ts';
-import { type ImportedModel, type ImportOptions, importModel } from '../export/import-model.ts';
+import { type ImportedModel, type ImportOptions, importModel, tokenizerOf } from '../export/import-model.ts';
 import { InferenceSession } from './inference-session.ts';
 
 /** A model with its tokenizer, ready to predict. */
@@ -19,18 +19,13 @@ export async function openModel(
   reference: string,
   { backend, ...options }: ImportOptions & { readonly backend: BackendChoice },
 ): Promise<OpenedModel> {
-  const { tensors, tokenizer, ...model } = await importModel(reference, options);
-  if (tokenizer === undefined) {
-    throw new TacoError(
-      `${model.reference} has no tokenizer (neither tokenizer.json nor vocab.txt); copy those of the model into it`,
-      { code: 'not-found', stage: 'model', path: model.reference },
-    );
-  }
+  const { tensors, ...model } = await importModel(reference, options);
+  const tokenizer = createTokenizer(tokenizerOf(model));
   await openBackend(backend);
   const session = new InferenceSession(model.config, tensors);
   return {
     ...model,
-    tokenizer: createTokenizer(tokenizer),
+    tokenizer,
     session,
     dispose: () => {
       session.dispose();

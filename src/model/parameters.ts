@@ -75,12 +75,13 @@ export function parameterSpecs(config: BertConfig): readonly ParameterSpec[] {
  * @param numOutputs classes, or 1 for a score
  */
 export function classifierSpecs(config: BertConfig, numOutputs: number): readonly ParameterSpec[] {
+  return [...pooledSpecs(config), ...dense(KEYS.classifier, ['classifier'], config.hiddenSize, numOutputs)];
+}
+
+/** All trainable tensors of `BertModel`: the encoder and the pooler. */
+export function pooledSpecs(config: BertConfig): readonly ParameterSpec[] {
   const { hiddenSize: H } = config;
-  return [
-    ...encoderSpecs(config),
-    ...dense(KEYS.pooler, ['bert.pooler.dense'], H, H),
-    ...dense(KEYS.classifier, ['classifier'], H, numOutputs),
-  ];
+  return [...encoderSpecs(config), ...dense(KEYS.pooler, ['bert.pooler.dense'], H, H)];
 }
 
 function encoderSpecs(config: BertConfig): readonly ParameterSpec[] {

@@ -8,7 +8,8 @@
  * dropout come from generators of their own, so that only means and spreads compare, and the curves of
  * test/fixtures/finetune hold the arithmetic. PyTorch runs `BertForSequenceClassification` with AdamW, clipping and the
  * same schedule. Python with torch and transformers is looked for on the path and in TACO_PYTHON. Results of this project are
- * kept in --out (default: a temporary folder) and not computed again.
+ * kept in --out (default: a temporary folder) and not computed again. p is that of an exact permutation test of the means:
+ * the share of all ways to deal the scores to two sides that set the means as far apart.
  */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -64,8 +65,9 @@ const settings = finetuneSettings(
 const task = glueTask(taskName);
 const seeds = Array.from({ length: Number(numSeeds) }, (_, index) => 123 + index);
 await openBackend('auto');
-const model = await readInitialModel(reference);
-const data = await openGlue(dataReference, hubFromEnvironment(process.env));
+const context = hubFromEnvironment(process.env);
+const model = await readInitialModel(reference, context);
+const data = await openGlue(dataReference, context);
 const temporary = await mkdtemp(join(tmpdir(), 'taco-seeds-'));
 
 /** Scores after the last epoch and after the best, percent. */
@@ -138,9 +140,28 @@ function line(name: string, scores: readonly number[]): string {
   return `${name.padEnd(20)} mean ${mean.toFixed(2)}, deviation ${deviation.toFixed(2)} (${all})`;
 }
 
+/** Two-sided; 252 ways for five seeds a side. */
+function permutationTest(first: readonly number[], second: readonly number[]): number {
+  const all = [...first, ...second];
+  const total = all.reduce((sum, score) => sum + score, 0);
+  const distance = (sum: number): number => Math.abs(sum / first.length - (total - sum) / second.length);
+  const limit = distance(first.reduce((sum, score) => sum + score, 0)) - 1e-9;
+  let [numFar, numWays] = [0, 0];
+  const deal = (next: number, left: number, sum: number): void => {
+    if (left === 0) {
+      numWays += 1;
+      if (distance(sum) >= limit) numFar += 1;
+      return;
+    }
+    for (let at = next; at <= all.length - left; at += 1) deal(at + 1, left - 1, sum + all[at]!);
+  };
+  deal(0, first.length, 0);
+  return numFar / numWays;
+}
+
 try {
   const sides = { 'this project': await ours(), PyTorch: await pytorch(python) };
-  console.log(`${task.title}, ${task.validations[0]!.name}, ${seeds.length} seeds, ${model.folder}`);
+  console.log(`${task.title}, ${task.validations[0]!.name}, ${seeds.length} seeds, ${model.name}`);
   for (const epoch of ['last', 'best'] as const) {
     for (const [name, scores] of Object.entries(sides)) {
       console.log(
@@ -150,6 +171,8 @@ try {
         ),
       );
     }
+    const [ourScores, theirs] = Object.values(sides).map((scores) => scores.map((each) => each[epoch]));
+    console.log(`${epoch}: p ${permutationTest(ourScores!, theirs!).toFixed(3)}`);
   }
 } finally {
   await rm(temporary, { recursive: true, force: true });

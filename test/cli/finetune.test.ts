@@ -6,7 +6,7 @@ import { modelPreset } from '../../src/model/config.ts';
 import { argumentsOf, runCli, startCli } from '../support/commands.ts';
 import { temporaryFolder } from '../support/folders.ts';
 import { randomParameters } from '../support/random-model.ts';
-import { toyModel as model, writeModelFolder, writeToyGlue } from '../support/toy-task.ts';
+import { TOY_TASKS, toyModel as model, writeModelFolder, writeToyGlue } from '../support/toy-task.ts';
 import { madeUpTokenizer, smallRun, writeTrainingFiles } from '../support/training.ts';
 
 const FLAGS = ['--max-seq-len', '16', '--lr', '5e-3', '--warmup-steps', '4', '--backend', 'wasm'];
@@ -40,11 +40,14 @@ describe('npm run finetune and npm run glue', () => {
     const predictions = await readFile(join(results, 'predictions-seed-123', 'SST-2.tsv'), 'utf8');
     expect(predictions.split('\n')).toHaveLength(22);
 
-    const flags = ['--tasks', 'sst2,stsb', '--seeds', '2', '--data', glue, '--epochs', '5', ...FLAGS];
+    const flags = ['--tasks', TOY_TASKS.join(','), '--seeds', '2', '--data', glue, '--epochs', '5', ...FLAGS];
     const all = await runCli('glue', [join(run, 'checkpoint-12'), ...flags]);
     expect(all.status).toBe(0);
     expect(all.stderr).toContain('SST-2, seed 123: finished before');
-    expect(all.stderr.match(/training examples/g)).toHaveLength(3);
+    expect(all.stderr.match(/training examples/g)).toHaveLength(9);
+    expect(all.stderr).toContain(
+      'seed 124: no submission for the GLUE server yet: CoLA.tsv is missing (and 10 more)',
+    );
     expect(all.stdout).toContain('| TACO, 250k steps (published) |');
     expect(await readFile(join(results, 'sst2-seed-123.json'), 'utf8')).toBe(record);
     expect(await readFile(join(results, 'table.md'), 'utf8')).toBe(all.stdout);
@@ -54,7 +57,14 @@ describe('npm run finetune and npm run glue', () => {
       ...[...flags, '--out', join(folder, 'both')],
     ]);
     expect(several.status).toBe(0);
-    expect(await readFile(join(folder, 'both', 'scores.svg'), 'utf8')).toContain('mean of SST-2, STS-B');
+    expect(await readFile(join(folder, 'both', 'scores.svg'), 'utf8')).toContain(
+      'mean of SST-2, CoLA, STS-B, MRPC, RTE',
+    );
+
+    const absent = await runCli('glue', [random, join(folder, 'absent'), ...flags, '--seed', '50']);
+    expect(absent.status).toBe(1);
+    expect(absent.stderr).toContain('absent is no folder');
+    expect(absent.stderr).not.toContain('training examples');
 
     const compared = await runCli('glue', ['--compare', random, run]);
     expect(compared.stdout).toContain('| SST-2 |');
@@ -102,7 +112,7 @@ describe('npm run finetune and npm run glue', () => {
     await fail([random, ...base]);
     await fail(['--task', 'rte', ...base]);
     await fail([random, '--task', 'snli', ...base]);
-    await fail([random, '--task', 'rte', ...base]);
+    await fail([random, '--task', 'qnli', ...base]);
     await fail([other, '--task', 'sst2', ...base]);
     await fail([narrow, '--task', 'sst2', ...base]);
     await fail([join(folder, 'none'), '--task', 'sst2', ...base]);
@@ -117,10 +127,10 @@ describe('npm run finetune and npm run glue', () => {
         "error: got no --task, expected one: cola, sst2, mrpc, stsb, qqp, mnli, qnli, rte or wnli",
         "error: got no model, expected one: npm run finetune -- runs/taco-small --task rte",
         "error: "snli" is no task of GLUE, expected one of cola, sst2, mrpc, stsb, qqp, mnli, qnli, rte, wnli",
-        "error: RTE has no split train here: /glue-data has no RTE/train.tsv; name a folder or dataset that has it",
-        "error: /other has a tokenizer of 1200 words and a model of 1100: they belong to different models; take a folder as it was written",
-        "error: checkpoint holds "bert.embeddings.word_embeddings.weight" as [1100, 32], the model has [1300, 32]: take the model's size of that checkpoint, or another folder",
-        "error: /none is no folder, expected a run, a checkpoint such as runs/x/checkpoint-1000, or a Hugging Face model's folder",
+        "error: QNLI has no split train here: /glue-data has no QNLI/train.tsv; name a folder or dataset that has it",
+        "error: /other has a tokenizer of 1200 words and a model of 1100; the two are not of one model",
+        "error: /narrow is not a BERT that can be read: bert.embeddings.word_embeddings.weight is [1100, 32], its config.json describes [1300, 32]; the two files are not of one model",
+        "error: /none is no folder; expected that of a run, a checkpoint or a model, or hub:org/name[@revision]",
         "error: --epochs is 0, expected a whole number of at least 1",
         "error: --max-seq-len is 17, the model has positions for 16; use at most that",
         "error: /glue-data/SST-2/dev.tsv line 2: label is "2", expected one of 0 (negative), 1 (positive) as SST-2 has them; fetch the file again",

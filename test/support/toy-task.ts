@@ -31,26 +31,50 @@ function toyRows(count: number, seed: number): readonly { readonly text: string;
   return Array.from({ length: count }, (_, index) => toySentence(new Random(seed, index)));
 }
 
+/** Tasks of `writeToyGlue`. */
+export const TOY_TASKS = ['cola', 'sst2', 'mrpc', 'stsb', 'rte'] as const;
+
+/** Lines of an official file: its header, where it has one, and a line for each row. */
+function toyFile(
+  header: string | undefined,
+  rows: ReturnType<typeof toyRows>,
+  line: (row: ReturnType<typeof toyRows>[number], index: number) => string,
+): string {
+  return [...(header === undefined ? [] : [header]), ...rows.map(line), ''].join('\n');
+}
+
 /**
- * Writes tasks that can be learnt from the presence of one word, in GLUE's official layout: SST-2 with a test split, and
- * STS-B, whose scores are 1 and 4, without one.
+ * Writes tasks that can be learnt from the presence of one word, in GLUE's official layout: SST-2 with a test split,
+ * CoLA, MRPC, RTE and STS-B, whose scores are 1 and 4, without one.
  */
 export async function writeToyGlue(folder: string, numTrain = 128): Promise<void> {
-  const sst2 = (rows: ReturnType<typeof toyRows>): string =>
-    ['sentence\tlabel', ...rows.map(({ text, label }) => `${text}\t${label}`), ''].join('\n');
-  const stsb = (rows: ReturnType<typeof toyRows>): string =>
-    [
+  const files = (rows: ReturnType<typeof toyRows>) => ({
+    CoLA: toyFile(undefined, rows, ({ text, label }) => `gj04\t${label}\t\t${text}`),
+    'SST-2': toyFile('sentence\tlabel', rows, ({ text, label }) => `${text}\t${label}`),
+    MRPC: toyFile(
+      'Quality\t#1 ID\t#2 ID\t#1 String\t#2 String',
+      rows,
+      ({ text, label }, index) => `${label}\t${index}\t${index}\tword7\t${text}`,
+    ),
+    'STS-B': toyFile(
       'index\tsentence1\tsentence2\tscore',
-      ...rows.map(({ text, label }, index) => `${index}\t${text}\tword7\t${1 + 3 * label}.000`),
-      '',
-    ].join('\n');
+      rows,
+      ({ text, label }, index) => `${index}\t${text}\tword7\t${1 + 3 * label}.000`,
+    ),
+    RTE: toyFile(
+      'index\tsentence1\tsentence2\tlabel',
+      rows,
+      ({ text, label }, index) =>
+        `${index}\t${text}\tword7\t${label === 1 ? 'not_entailment' : 'entailment'}`,
+    ),
+  });
   const test = toyRows(20, 3).map(({ text }, index) => `${index}\t${text}`);
+  const named = (split: string, rows: ReturnType<typeof toyRows>) =>
+    Object.fromEntries(Object.entries(files(rows)).map(([task, text]) => [`${task}/${split}.tsv`, text]));
   await writeFiles(folder, {
-    'SST-2/train.tsv': sst2(toyRows(numTrain, 1)),
-    'SST-2/dev.tsv': sst2(toyRows(60, 2)),
+    ...named('train', toyRows(numTrain, 1)),
+    ...named('dev', toyRows(60, 2)),
     'SST-2/test.tsv': ['index\tsentence', ...test, ''].join('\n'),
-    'STS-B/train.tsv': stsb(toyRows(numTrain, 1)),
-    'STS-B/dev.tsv': stsb(toyRows(60, 2)),
   });
 }
 

@@ -81,6 +81,30 @@ describe('importModel', () => {
     ]);
   });
 
+  it('reads the pooler instead of the MLM head where that is wanted, and makes none', async () => {
+    const read = async (tensors: ReadonlyMap<string, NamedArray>) =>
+      importModel(await writeFolder(modelFiles({ tensors })), { context: {}, head: 'pooler' });
+    const { hiddenSize } = MINUTE;
+    const weight = { shape: [hiddenSize, hiddenSize], values: new Float32Array(hiddenSize ** 2).fill(0.5) };
+    const bias = { shape: [hiddenSize], values: new Float32Array(hiddenSize).fill(0.25) };
+    const pooler = { 'bert.pooler.dense.weight': weight, 'bert.pooler.dense.bias': bias };
+    const encoder = without(/^cls\./);
+
+    const classifier = { 'cls.seq_relationship.bias': bias, 'classifier.bias': bias };
+    const pooled = await read(withExtra({ ...pooler, ...classifier }));
+    expect(pooled.tensors).toEqual(new Map([...encoder, ...Object.entries(pooler)]));
+    expect(pooled.notes).toEqual(['not read: classifier.bias']);
+
+    const masked = await read(TENSORS);
+    expect(masked.tensors).toEqual(encoder);
+    expect(masked.notes).toEqual([]);
+    expect((await read(encoder)).tensors).toEqual(encoder);
+
+    await expect(read(withExtra({ 'bert.pooler.dense.weight': weight }))).rejects.toThrow(
+      'it lacks bert.pooler.dense.bias',
+    );
+  });
+
   it.each(['F16', 'BF16'] as const)('converts %s to float32', async (dtype) => {
     const { tensors, notes } = await importFiles({ typeOf: () => dtype });
     const precision = dtype === 'F16' ? 2 ** -10 : 2 ** -7;

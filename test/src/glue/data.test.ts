@@ -1,7 +1,13 @@
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { openGlue } from '../../../src/glue/data.ts';
-import { GLUE_TASKS, glueSplit, type GlueTaskName, glueTask } from '../../../src/glue/tasks.ts';
+import {
+  GLUE_TASKS,
+  type GlueSplit,
+  type GlueTaskName,
+  glueTask,
+  splitsOf,
+} from '../../../src/glue/tasks.ts';
 import { temporaryFolder } from '../../support/folders.ts';
 import { glueParquet, type GlueParquetRow, type GlueSchema, writeFiles } from '../../support/glue.ts';
 import { hubForTest } from '../../support/hub-datasets.ts';
@@ -20,7 +26,11 @@ async function hubWith(files: Readonly<Record<string, Uint8Array>>) {
 
 async function readHub(name: GlueTaskName, split: string, files: Readonly<Record<string, Uint8Array>>) {
   const { open } = await hubWith(files);
-  return (await open()).read(glueTask(name), glueSplit(glueTask(name), split));
+  return (await open()).read(glueTask(name), splitOf(name, split));
+}
+
+function splitOf(task: GlueTaskName, name: string): GlueSplit {
+  return splitsOf(GLUE_TASKS[task]).find((split) => split.name === name)!;
 }
 
 describe('GLUE on the Hub', () => {
@@ -58,7 +68,7 @@ describe('GLUE on the Hub', () => {
       { index: 4, texts: ['p', 'h'], label: undefined },
     ]);
     const glue = await (await hubWith(files)).open();
-    expect(await glue.has(glueSplit(glueTask('mnli'), 'diagnostic'))).toBe(true);
+    expect(await glue.has(splitOf('mnli', 'diagnostic'))).toBe(true);
     expect(await glue.has(glueTask('mnli').train)).toBe(false);
   });
 
@@ -71,7 +81,7 @@ describe('GLUE on the Hub', () => {
       ),
     });
     const cacheFolder = await temporaryFolder();
-    const split = glueSplit(GLUE_TASKS.sst2, 'validation');
+    const split = splitOf('sst2', 'validation');
     const glue = await open({ cacheFolder });
     hub.commit('nyu-mll/glue', 'main', {
       [file]: await glueParquet(
@@ -151,7 +161,7 @@ describe('GLUE in a folder', () => {
     const folder = await temporaryFolder();
     await writeFiles(folder, files);
     const glue = await openGlue(folder, {});
-    return glue.read(glueTask(name), glueSplit(glueTask(name), split));
+    return glue.read(glueTask(name), splitOf(name, split));
   }
   const read = (name: GlueTaskName, split: string) => readTsv(name, split, TSV);
 

@@ -81,6 +81,12 @@ describe('scoreTable', () => {
     );
     expect(lines[8]).toContain('the last epoch');
     expect(tableMarkdown(rows, 'best')).toContain('did best on the validation split');
+    expect(lines[8]).toContain(
+      "MRPC and QQP: mean of accuracy and F1, STS-B: mean of Pearson and Spearman, as on GLUE's",
+    );
+    expect(lines[10]).toBe(
+      'mine | yours: QQP accuracy 50.0 and F1 50.0, STS-B Pearson 50.0 and Spearman 50.0, MRPC accuracy 60.0 and F1 60.0.',
+    );
     const wnli = scoreTable([{ label: 'w', results: [glueResult('wnli', 1, 0.56)] }], 'last', []);
     expect(tableMarkdown(wnli, 'last')).toContain('| RTE | WNLI | Avg | seeds |');
     const json = JSON.parse(tableJson(rows, 'last')) as { rows: { isPublished: boolean }[] };

@@ -1,30 +1,11 @@
 import * as tf from '@tensorflow/tfjs-core';
 import { describe, expect, it } from 'vitest';
-import { philox, statelessStart } from '../../../src/engine/philox.ts';
+import { philox } from '../../../src/engine/philox.ts';
 import { applyDropout, dropout } from '../../../src/ops/dropout.ts';
 import { describeOnEachBackend } from '../../support/backends.ts';
-
-/**
- * Uniform numbers in [0, 1) as StatelessRandomUniform returns them for float32: 23 bits each, four of one counter.
- */
-function statelessUniform(seed0: number, seed1: number, length: number): Float32Array<ArrayBuffer> {
-  const { key, counter } = statelessStart(seed0, seed1);
-  const values = new Float32Array(length);
-  for (let i = 0; i < length; i += 4) {
-    const words = philox([i / 4, counter[1], counter[2], counter[3]], key);
-    for (let j = 0; j < 4 && i + j < length; j += 1) values[i + j] = (words[j]! & 0x7fffff) / 2 ** 23;
-  }
-  return values;
-}
+import { expectedDropout, statelessUniform } from '../../support/dropout.ts';
 
 const RATE = 0.1;
-
-/** Dropout as its documentation says, from the generator in plain JavaScript. */
-function expectedDropout(values: Float32Array, seed: readonly [number, number], site: number): Float32Array {
-  const uniform = statelessUniform(seed[0] + site, seed[1], values.length);
-  const scale = Math.fround(1 / (1 - RATE));
-  return values.map((value, i) => (uniform[i]! >= Math.fround(RATE) ? value * scale : 0));
-}
 
 describe('philox', () => {
   it.each([
@@ -75,7 +56,7 @@ describeOnEachBackend('dropout', () => {
       ] as const) {
         const source = { seed: tf.tensor1d([...seed], 'int32'), site, rate: RATE };
         const actual = applyDropout(tf.tensor1d(values), source).dataSync();
-        expect([...actual]).toEqual([...expectedDropout(values, seed, site)]);
+        expect([...actual]).toEqual([...expectedDropout(values, { seed, site, rate: RATE })]);
       }
     });
   });
