@@ -110,6 +110,12 @@ export function usageError(message: string): TacoError {
   return new TacoError(message, { code: 'bad-config', stage: 'flags' });
 }
 
+/** @throws TacoError `bad-config` when the value of `--name` is no whole number, or below `least` */
+export function wholeFlag(name: string, value: number, least: number): number {
+  if (Number.isSafeInteger(value) && value >= least) return value;
+  throw usageError(`--${name} is ${value}, expected a whole number of at least ${least}`);
+}
+
 interface OptionToken {
   readonly rawName: string;
   readonly value?: string | undefined;

@@ -7,7 +7,7 @@ import {
   readInitialModel,
   resultsFolderOf,
 } from '../glue/index.ts';
-import { type Flag, usageError } from './command.ts';
+import { type Flag, wholeFlag } from './command.ts';
 import { backendFlag, backendOf, modelContext, writeNotes } from './model-flags.ts';
 import type { Progress } from './progress.ts';
 
@@ -76,10 +76,4 @@ export async function openFinetuning(
     await readInitialModel(reference, context);
   };
   return { settings, firstSeed, precision, data, open, check };
-}
-
-/** @throws TacoError `bad-config` */
-export function wholeFlag(name: string, value: number, least: number): number {
-  if (Number.isSafeInteger(value) && value >= least) return value;
-  throw usageError(`--${name} is ${value}, expected a whole number of at least ${least}`);
 }

@@ -17,8 +17,8 @@ import {
   tableMarkdown,
 } from '../glue/index.ts';
 import { scorePlot } from '../report/score-plot.ts';
-import { type CommandSpec, type Flag, runCommand, usageError } from './command.ts';
-import { finetuneFlags, openFinetuning, wholeFlag } from './finetune-flags.ts';
+import { type CommandSpec, type Flag, runCommand, usageError, wholeFlag } from './command.ts';
+import { finetuneFlags, openFinetuning } from './finetune-flags.ts';
 import { createFinetuneReporter } from './finetune-reporter.ts';
 import { createProgress, type Progress } from './progress.ts';
 

@@ -13,7 +13,7 @@ import {
   TacoError,
   verifyDataset,
 } from '../../pipeline/index.ts';
-import { type CommandSpec, type Flag, runCommand, usageError } from './command.ts';
+import { type CommandSpec, type Flag, runCommand, usageError, wholeFlag } from './command.ts';
 import { describeRows } from './dataset-rows.ts';
 import { createProgress, formatBytes, type Progress } from './progress.ts';
 
@@ -45,8 +45,8 @@ await runCommand(spec, async ({ flags, positionals, signal }) => {
     );
   }
   const split = splitOf(flags.split ?? 'train');
-  const first = wholeOf('row', flags.row ?? 0, 0);
-  const count = wholeOf('rows', flags.rows ?? 1, 1);
+  const first = wholeFlag('row', flags.row ?? 0, 0);
+  const count = wholeFlag('rows', flags.rows ?? 1, 1);
   const progress = createProgress();
   const onWait = ({ message }: { readonly message: string }): void => {
     progress.message(message);
@@ -80,11 +80,6 @@ await runCommand(spec, async ({ flags, positionals, signal }) => {
 function splitOf(name: string): Split {
   if (name === 'train' || name === 'validation') return name;
   throw usageError(`--split is "${name}", expected train or validation`);
-}
-
-function wholeOf(name: string, value: number, least: number): number {
-  if (Number.isSafeInteger(value) && value >= least) return value;
-  throw usageError(`--${name} is ${value}, expected a whole number of at least ${least}`);
 }
 
 /** What the dataset is. */

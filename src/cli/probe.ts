@@ -1,6 +1,6 @@
 import { exact } from '../../pipeline/index.ts';
 import { type Geometry, type OpenedModel, openModel, PROBE_WINDOW, probe } from '../inference/index.ts';
-import { type CommandSpec, type Flag, runCommand, usageError } from './command.ts';
+import { type CommandSpec, type Flag, runCommand, usageError, wholeFlag } from './command.ts';
 import { backendFlag, backendOf, modelContext, writeNotes } from './model-flags.ts';
 import { createProgress } from './progress.ts';
 
@@ -29,8 +29,8 @@ const spec = {
 await runCommand(spec, async ({ flags, positionals, signal }) => {
   const [reference] = positionals;
   if (reference === undefined) throw usageError('expected a model, as in npm run probe -- runs/x');
-  const maxRows = wholeOf('rows', flags.rows ?? 256, 2);
-  const seed = wholeOf('seed', flags.seed ?? 0, 0);
+  const maxRows = wholeFlag('rows', flags.rows ?? 256, 2);
+  const seed = wholeFlag('seed', flags.seed ?? 0, 0);
   const model = await openModel(reference, {
     backend: backendOf(flags.backend),
     context: modelContext(signal),
@@ -81,9 +81,4 @@ function dataOf({ checkpoint, reference }: OpenedModel): readonly string[] {
     return checkpoint.state.run.data.datasets.map(({ reference: dataset }) => dataset);
   }
   throw usageError(`${reference} does not say what it was trained on; give a prepared dataset with --data`);
-}
-
-function wholeOf(name: string, value: number, least: number): number {
-  if (Number.isSafeInteger(value) && value >= least) return value;
-  throw usageError(`--${name} is ${value}, expected a whole number of at least ${least}`);
 }
