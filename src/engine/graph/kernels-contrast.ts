@@ -1,6 +1,7 @@
 import type * as tf from '@tensorflow/tfjs-core';
 import type { DType } from './graph.ts';
 import type { GraphCall } from './graph-call.ts';
+import { batchProduct } from './products.ts';
 
 const float32 = { T: { type: 'float32' } } as const;
 
@@ -32,11 +33,12 @@ export function contrast(call: GraphCall): tf.TensorInfo[] {
   let before: readonly string[] = [];
   const chunks = sizes.map((size, i) => {
     const gathered_CKD = gather(call, call.reference(unit), negatives_CK[i]!, before);
-    const product_CK1 = product(call, gathered_CKD, anchors_CD1[i]!);
+    const product_CK1 = batchProduct(call, gathered_CKD, anchors_CD1[i]!, { type: 'float32' });
     const similarities_CK = call.reshape(product_CK1, [size, numNegatives], 'float32');
     const { loss_C, error } = crossEntropy(call, [positives_C1[i]!, similarities_CK], size);
     const shares_CK = columns(call, error, 1, numNegatives);
-    const sum_C1D = product(call, call.reshape(shares_CK, [size, 1, numNegatives], 'float32'), gathered_CKD);
+    const shares_C1K = call.reshape(shares_CK, [size, 1, numNegatives], 'float32');
+    const sum_C1D = batchProduct(call, shares_C1K, gathered_CKD, { type: 'float32' });
     before = [`^${sum_C1D}`];
     return {
       loss_C,
@@ -76,11 +78,6 @@ function crossEntropy(call: GraphCall, similarities_CJ: readonly string[], size:
   const attributes = { ...float32, Tlabels: { type: 'int32' } } as const;
   const loss_C = call.node('SparseSoftmaxCrossEntropyWithLogits', [logits_CJ, labels_C], attributes);
   return { loss_C, error: `${loss_C}:1` };
-}
-
-/** Products of stacks of matrices. */
-function product(call: GraphCall, a: string, b: string): string {
-  return call.node('BatchMatMulV2', [a, b], { ...float32, adj_x: { bool: false }, adj_y: { bool: false } });
 }
 
 function chunkSizes(total: number, size: number): readonly number[] {

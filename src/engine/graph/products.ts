@@ -1,4 +1,5 @@
 import * as tf from '@tensorflow/tfjs-core';
+import type { DType } from './graph.ts';
 import type { GraphCall } from './graph-call.ts';
 
 export interface ProductOptions {
@@ -32,16 +33,21 @@ function matrixProduct(call: GraphCall, a: string, b: string, options: ProductOp
 }
 
 /**
- * Products of stacks of matrices whose leading axes are the same; operands and result are in the type of products.
+ * Products of stacks of matrices whose leading axes are the same; operands and result are of `type`, that of products
+ * unless another is given.
  */
 export function batchProduct(
   { graph, productType }: GraphCall,
   a: string,
   b: string,
-  { transposeA = false, transposeB = false }: Omit<ProductOptions, 'bias'> = {},
+  {
+    transposeA = false,
+    transposeB = false,
+    type = productType,
+  }: Omit<ProductOptions, 'bias'> & { readonly type?: DType } = {},
 ): string {
   return graph.node('BatchMatMulV2', [a, b], {
-    T: { type: productType },
+    T: { type },
     adj_x: { bool: transposeA },
     adj_y: { bool: transposeB },
   });
