@@ -1,3 +1,4 @@
+import { ownMemory, SpareMemory } from '../spare-memory.ts';
 import type { SourceCursor } from '../types.ts';
 import { type ByteFile, openLocalFile } from './byte-file.ts';
 import { chunkDocuments, type DocumentBatch } from './chunker.ts';
@@ -5,7 +6,7 @@ import { isBlank, textOfJsonLine } from './json-lines.ts';
 import { type LineBatch, readLines, readWhole } from './lines.ts';
 import type { LocalFormat } from './local-format.ts';
 import { requireState } from './local-state.ts';
-import { openParquet, readParquetFiles } from './parquet.ts';
+import { MAX_SPARE_RANGES, openParquet, readParquetFiles } from './parquet.ts';
 import type { SourceChunk } from './source.ts';
 
 /** Consecutive files of one kind, read together: chunks of lines reach across files. */
@@ -43,6 +44,7 @@ export interface LocalFiles {
  */
 export async function* readLocalFiles(files: LocalFiles, from: SourceCursor): AsyncGenerator<SourceChunk> {
   const { paths, formats, sizesBytes, states } = files;
+  const memory = new SpareMemory(ownMemory, MAX_SPARE_RANGES);
   for (const { isParquet, start, end } of runsOf(formats)) {
     if (end <= from.file) continue;
     const cursor = from.file >= start ? from : { file: start, group: 0, row: 0 };
@@ -52,7 +54,7 @@ export async function* readLocalFiles(files: LocalFiles, from: SourceCursor): As
           sizesBytes: sizesBytes.slice(0, end),
           open: async (index) =>
             openParquet(
-              watched(await openLocalFile(paths[index]!), states[index]!),
+              watched(await openLocalFile(paths[index]!, memory), states[index]!),
               columnOf(formats[index]!),
             ),
         },
@@ -71,10 +73,7 @@ export async function* readLocalFiles(files: LocalFiles, from: SourceCursor): As
 /** A file whose content may only be what it was. */
 function watched(file: ByteFile, state: string): ByteFile {
   return {
-    name: file.name,
-    sizeBytes: file.sizeBytes,
-    maxRangeBytes: file.maxRangeBytes,
-    close: () => file.close(),
+    ...file,
     async read(start, end) {
       const bytes = await file.read(start, end);
       await requireState(file.name, state);

@@ -93,11 +93,13 @@ export async function* pageUnits(
     let row = 0;
     for await (const page of scanPages(chunk, bytes, file)) {
       const { header, pieces } = page;
+      if (unit.isEmpty) bytes.letGo(page.fileOffset);
       const facts = { ...page, isRequired };
       if (isDictionaryPage(header)) {
         unit.measureDictionary(header);
         if (isStreamed(facts)) largeDictionary = await readDictionary(facts, pieces());
-        else unit.dictionary = { ...page, bytes: await page.take(), skipValues: 0 };
+        // It outlives the unit that it comes with.
+        else unit.dictionary = { ...page, bytes: (await page.take()).slice(), skipValues: 0 };
         continue;
       }
       const firstRow = row;
@@ -110,7 +112,10 @@ export async function* pageUnits(
       const isLarge = isStreamed(facts) || dictionary !== undefined;
       if (!isLarge) {
         const textBytes = unit.textBytesOf(header);
-        if (!unit.fits(textBytes, numRows)) yield unit.take();
+        if (!unit.fits(textBytes, numRows)) {
+          yield unit.take();
+          bytes.letGo(page.fileOffset);
+        }
         unit.add({ ...page, bytes: await page.take(), skipValues }, { textBytes, numRows, end, header });
         continue;
       }

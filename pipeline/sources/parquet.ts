@@ -14,6 +14,8 @@ import type { SourceChunk } from './source.ts';
 const TAIL_BYTES = 512 * 1024;
 /** Ranges in flight or waiting: a few round trips ahead, within some 30 MB. */
 const READ_AHEAD = 3;
+/** Ranges whose memory comes back at once, at the end of a file: those, and the two that pages may lie across. */
+export const MAX_SPARE_RANGES = READ_AHEAD + 2;
 
 /** A Parquet file whose footer has been read. */
 export interface ParquetFile {
@@ -35,12 +37,19 @@ export interface ParquetReadOptions {
  * @throws TacoError `corrupt` when it is no Parquet, `not-found` when the column is missing
  */
 export async function openParquet(file: ByteFile, column: string): Promise<ParquetFile> {
-  const tail = withTail(file);
+  // Asking a near file twice costs less than keeping its end.
+  const kept = file.maxRangeBytes === undefined ? withTail(file) : file;
+  const footerBytes = async (start: number, end = file.sizeBytes): Promise<ArrayBuffer> => {
+    const bytes = await kept.read(start, end);
+    const { buffer } = bytes.slice();
+    kept.recycle?.(bytes);
+    return buffer;
+  };
   let metadata: FileMetaData;
   try {
     if (file.sizeBytes < 12) throw new Error(`it has ${file.sizeBytes} bytes`);
     metadata = await parquetMetadataAsync(
-      { byteLength: file.sizeBytes, slice: async (start, end) => (await tail.read(start, end!)).buffer },
+      { byteLength: file.sizeBytes, slice: footerBytes },
       { initialFetchSize: TAIL_BYTES, geoparquet: false },
     );
   } catch (error) {
@@ -58,7 +67,7 @@ export async function openParquet(file: ByteFile, column: string): Promise<Parqu
       { code: 'corrupt', stage: 'source', path: file.name },
     );
   }
-  return { file: tail, metadata, chunks, numRows: Number(metadata.num_rows) };
+  return { file: kept, metadata, chunks, numRows: Number(metadata.num_rows) };
 }
 
 /** Of a file whose bytes are not those of a Parquet file. */
@@ -78,7 +87,6 @@ function withTail(file: ByteFile): ByteFile {
   return {
     name: file.name,
     sizeBytes: file.sizeBytes,
-    maxRangeBytes: file.maxRangeBytes,
     close: () => file.close(),
     async read(start, end) {
       if (end <= tailStart || (start < tailStart && tail === undefined)) return file.read(start, end);
@@ -155,6 +163,7 @@ async function* readFile(
     })(),
     READ_AHEAD,
   );
+  const bytes = new SequentialBytes(segments, (read) => file.recycle?.(read));
   try {
     const place = (chunk: ColumnChunk, row: number) => ({
       next: cursorAt(parquet, from.file, chunk, row),
@@ -163,7 +172,6 @@ async function* readFile(
     const reuse = (used: SharedArrayBuffer): void => {
       memory.give(used);
     };
-    const bytes = new SequentialBytes(segments);
     for await (const unit of pageUnits(parquet, chunks, bytes, { skipRows: from.row, memory })) {
       const { chunk, row } = unit.end;
       const { next, inputBytes } = place(chunk, row);
@@ -176,6 +184,7 @@ async function* readFile(
       }
     }
   } finally {
+    bytes.letGo(Number.POSITIVE_INFINITY);
     await segments.return(undefined);
   }
 }
