@@ -1,4 +1,5 @@
-import { type FileMetaData, parquetMetadataAsync } from 'hyparquet';
+import { type FileMetaData, parquetMetadataAsync, type SchemaTree } from 'hyparquet';
+import { getSchemaPath } from 'hyparquet/src/schema.js';
 import { messageOf, TacoError } from '../errors.ts';
 import { sharedMemory, SpareMemory } from '../spare-memory.ts';
 import type { SourceCursor } from '../types.ts';
@@ -15,12 +16,17 @@ const TAIL_BYTES = 512 * 1024;
 /** Ranges in flight or waiting: a few round trips ahead, within some 30 MB. */
 const READ_AHEAD = 3;
 
-/** A Parquet file whose footer has been read. */
-export interface ParquetFile {
-  readonly file: ByteFile;
-  readonly metadata: FileMetaData;
+/** What a footer says about the column that is read. */
+export interface ParquetFacts {
+  /** Schema elements from the root to the column. */
+  readonly schemaPath: readonly SchemaTree[];
   readonly chunks: readonly ColumnChunk[];
   readonly numRows: number;
+}
+
+/** A Parquet file whose footer has been read. */
+export interface ParquetFile extends ParquetFacts {
+  readonly file: ByteFile;
 }
 
 export interface ParquetReadOptions {
@@ -58,7 +64,8 @@ export async function openParquet(file: ByteFile, column: string): Promise<Parqu
       { code: 'corrupt', stage: 'source', path: file.name },
     );
   }
-  return { file: tail, metadata, chunks, numRows: Number(metadata.num_rows) };
+  const schemaPath = getSchemaPath(metadata.schema, [column]);
+  return { file: tail, schemaPath, chunks, numRows: Number(metadata.num_rows) };
 }
 
 /** Of a file whose bytes are not those of a Parquet file. */
