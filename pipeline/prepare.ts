@@ -13,6 +13,7 @@ import type { DatasetTotals, Manifest, ManifestShard, PrepareCursor } from './sh
 import { writeManifest } from './shards/manifest.ts';
 import { SeenDocuments } from './shards/seen-documents.ts';
 import { addTotals } from './shards/totals.ts';
+import type { FileToHash } from './sources/file-hash.ts';
 import { noStageTimes, type StageTimes } from './stage-times.ts';
 import { tokenizerFilesOf } from './text/tokenizer-files.ts';
 import type { TokenizerSpec } from './text/vocabulary.ts';
@@ -119,7 +120,8 @@ async function planUnlessStopped(
     pools.start(tokenizer);
   };
   try {
-    const plan = await planPreparation(config, { ...context, onTokenizer });
+    const sources = { ...context.sources, hashFile: (file: FileToHash) => pools.hash(file) };
+    const plan = await planPreparation(config, { ...context, sources, onTokenizer });
     return signal.aborted ? undefined : plan;
   } catch (error) {
     // Whatever a request that was cut off throws is no news.

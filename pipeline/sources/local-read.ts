@@ -6,7 +6,13 @@ import { isBlank, textOfJsonLine } from './json-lines.ts';
 import { type LineBatch, readLines, readWhole } from './lines.ts';
 import type { LocalFormat } from './local-format.ts';
 import { requireState } from './local-state.ts';
-import { MAX_SPARE_RANGES, openParquet, readParquetFiles } from './parquet.ts';
+import {
+  MAX_SPARE_RANGES,
+  openParquet,
+  type ParquetFacts,
+  type ParquetFile,
+  readParquetFiles,
+} from './parquet.ts';
 import type { SourceChunk } from './source.ts';
 
 /** Consecutive files of one kind, read together: chunks of lines reach across files. */
@@ -36,6 +42,8 @@ export interface LocalFiles {
   readonly sizesBytes: readonly number[];
   /** `stateOf` each when it was pinned. */
   readonly states: readonly string[];
+  /** What the footers of some Parquet files said then. */
+  readonly footers: ReadonlyMap<number, ParquetFacts>;
 }
 
 /**
@@ -43,7 +51,7 @@ export interface LocalFiles {
  * @throws TacoError `mismatch` when a file changes meanwhile, and what is wrong with its content
  */
 export async function* readLocalFiles(files: LocalFiles, from: SourceCursor): AsyncGenerator<SourceChunk> {
-  const { paths, formats, sizesBytes, states } = files;
+  const { formats, sizesBytes } = files;
   const memory = new SpareMemory(ownMemory, MAX_SPARE_RANGES);
   for (const { isParquet, start, end } of runsOf(formats)) {
     if (end <= from.file) continue;
@@ -52,11 +60,7 @@ export async function* readLocalFiles(files: LocalFiles, from: SourceCursor): As
       yield* readParquetFiles(
         {
           sizesBytes: sizesBytes.slice(0, end),
-          open: async (index) =>
-            openParquet(
-              watched(await openLocalFile(paths[index]!, memory), states[index]!),
-              columnOf(formats[index]!),
-            ),
+          open: (index) => openOne(files, index, memory),
         },
         cursor,
       );
@@ -68,6 +72,19 @@ export async function* readLocalFiles(files: LocalFiles, from: SourceCursor): As
       });
     }
   }
+}
+
+async function openOne(
+  { paths, formats, states, footers }: LocalFiles,
+  index: number,
+  memory: SpareMemory<ArrayBuffer>,
+): Promise<ParquetFile> {
+  const path = paths[index]!;
+  const state = states[index]!;
+  const footer = footers.get(index);
+  if (footer !== undefined) await requireState(path, state);
+  const file = watched(await openLocalFile(path, memory), state);
+  return footer === undefined ? openParquet(file, columnOf(formats[index]!)) : { ...footer, file };
 }
 
 /** A file whose content may only be what it was. */

@@ -1,22 +1,23 @@
-import { createHash } from 'node:crypto';
-import { open, stat } from 'node:fs/promises';
+import { stat } from 'node:fs/promises';
 import { resolve } from 'node:path';
 import pLimit from 'p-limit';
 import { glob } from 'tinyglobby';
 import { TacoError } from '../errors.ts';
 import { localError, openLocalFile } from './byte-file.ts';
+import { FileHasher, type HashFile } from './file-hash.ts';
 import { formatOf, hasKnownExtension, type LocalFormat } from './local-format.ts';
 import { readJsonLines, readLocalFiles } from './local-read.ts';
 import { stateOf } from './local-state.ts';
-import { openParquet } from './parquet.ts';
+import { openParquet, type ParquetFacts } from './parquet.ts';
 import { START, type Source, type SourceContext, type SourceFile } from './source.ts';
 import { DEFAULT_COLUMN, type FileSpec } from './spec.ts';
 
 /** Files up to this size are pinned by their content, larger ones by size and time of change. */
 const MAX_HASHED_BYTES = 64 * 1024 * 1024;
-/** One is read while another one is hashed. */
-const HASHED_AT_A_TIME = 2;
-const HASHED_BLOCK_BYTES = 512 * 1024;
+/** Enough for any number of threads. */
+const HASHED_AT_A_TIME = 64;
+/** Row groups of which is kept until they are read where they lie: 80 bytes each, 13 thousand in a gigabyte of sentences. */
+const MAX_KEPT_GROUPS = 131_072;
 
 /**
  * Finds local files, in the order of their paths' code units, and pins them.
@@ -30,11 +31,15 @@ export async function resolveLocal(spec: FileSpec, context: SourceContext): Prom
   // Before the digests: what changes from here on is noticed when it is read.
   const states = await Promise.all(absolute.map(stateOf));
   const limit = pLimit(HASHED_AT_A_TIME);
-  const files = await Promise.all(paths.map((path, index) => limit(() => describe(path, absolute[index]!))));
+  const hashFile = context.hashFile ?? ownThread();
+  // Other threads hash meanwhile.
+  const [files, footers] = await Promise.all([
+    Promise.all(paths.map((path, index) => limit(() => describe(path, absolute[index]!, hashFile)))),
+    checkColumns(formats, absolute),
+  ]);
   const totalBytes = files.reduce((sum, file) => sum + file.sizeBytes, 0);
   const column = spec.selector ?? (formats.some(({ kind }) => kind === 'lines') ? 'lines' : DEFAULT_COLUMN);
   const sizesBytes = files.map((file) => file.sizeBytes);
-  for (const [index, format] of formats.entries()) await checkColumn(format, absolute[index]!);
   return {
     identity: {
       spec: spec.text,
@@ -44,7 +49,7 @@ export async function resolveLocal(spec: FileSpec, context: SourceContext): Prom
       files,
     },
     totalBytes,
-    read: (from) => readLocalFiles({ paths: absolute, formats, sizesBytes, states }, from),
+    read: (from) => readLocalFiles({ paths: absolute, formats, sizesBytes, states, footers }, from),
   };
 }
 
@@ -73,47 +78,50 @@ async function findFiles({ pattern, text }: FileSpec, folder: string): Promise<r
   return paths.sort((a, b) => (a < b ? -1 : a > b ? 1 : 0));
 }
 
-async function describe(path: string, absolute: string): Promise<SourceFile> {
-  try {
-    const { size, mtimeMs } = await stat(absolute);
-    if (size > MAX_HASHED_BYTES) {
-      return { path, sizeBytes: size, digest: `size-mtime:${size}-${Math.floor(mtimeMs)}` };
-    }
-    return { path, sizeBytes: size, digest: `sha256:${await sha256Of(absolute)}` };
-  } catch (error) {
+async function describe(path: string, absolute: string, hashFile: HashFile): Promise<SourceFile> {
+  const { size, mtimeMs } = await stat(absolute).catch((error: unknown) => {
     throw localError(path, error);
-  }
+  });
+  const digest =
+    size > MAX_HASHED_BYTES
+      ? `size-mtime:${size}-${Math.floor(mtimeMs)}`
+      : `sha256:${await hashFile({ path: absolute, name: path, sizeBytes: size })}`;
+  return { path, sizeBytes: size, digest };
 }
 
-/** A file's content in lower-case hex. A stream would make new memory for every 64 KiB. */
-async function sha256Of(path: string): Promise<string> {
-  const hash = createHash('sha256');
-  const block = new Uint8Array(HASHED_BLOCK_BYTES);
-  const handle = await open(path);
-  try {
-    for (;;) {
-      const { bytesRead } = await handle.read(block, 0, block.length, null);
-      if (bytesRead === 0) return hash.digest('hex');
-      hash.update(block.subarray(0, bytesRead));
-    }
-  } finally {
-    await handle.close();
-  }
+function ownThread(): HashFile {
+  const hasher = new FileHasher();
+  return async (file) => hasher.hash(file);
 }
 
-/** A wrong column or field is told before hours of work, not at the first read. */
-async function checkColumn(format: LocalFormat, path: string): Promise<void> {
+/**
+ * A wrong column or field is told before hours of work, not at the first read.
+ * @returns of Parquet files what was found, as far as it is not too much
+ */
+async function checkColumns(
+  formats: readonly LocalFormat[],
+  paths: readonly string[],
+): Promise<ReadonlyMap<number, ParquetFacts>> {
+  const footers = new Map<number, ParquetFacts>();
+  let numGroups = 0;
+  for (const [index, format] of formats.entries()) {
+    const footer = await checkColumn(format, paths[index]!);
+    if (footer === undefined) continue;
+    numGroups += footer.chunks.length;
+    if (numGroups <= MAX_KEPT_GROUPS) footers.set(index, footer);
+  }
+  return footers;
+}
+
+async function checkColumn(format: LocalFormat, path: string): Promise<ParquetFacts | undefined> {
   if (format.kind === 'jsonl') {
     // The first batch with a document is enough.
     for await (const { documents } of readJsonLines(path, format, START, { bytesBefore: 0, sizeBytes: 0 })) {
-      if (documents.some((document) => document !== null)) return;
+      if (documents.some((document) => document !== null)) return undefined;
     }
   }
-  if (format.kind !== 'parquet') return;
-  const file = await openLocalFile(path);
-  try {
-    await openParquet(file, format.column);
-  } finally {
-    await file.close();
-  }
+  if (format.kind !== 'parquet') return undefined;
+  const { file, ...facts } = await openParquet(await openLocalFile(path), format.column);
+  await file.close();
+  return facts;
 }

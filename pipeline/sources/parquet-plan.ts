@@ -1,4 +1,4 @@
-import type { ColumnMetaData, FileMetaData } from 'hyparquet';
+import type { ColumnMetaData, CompressionCodec, FileMetaData } from 'hyparquet';
 import { parquetSchema } from 'hyparquet';
 import { TacoError } from '../errors.ts';
 
@@ -11,7 +11,7 @@ export interface ByteRange {
 /** Where the text of one row group lies. */
 export interface ColumnChunk extends ByteRange {
   readonly group: number;
-  readonly metadata: ColumnMetaData;
+  readonly codec: CompressionCodec;
   readonly numRows: number;
   /** Rows of the file before this group. */
   readonly firstRow: number;
@@ -65,7 +65,7 @@ export function columnChunks(metadata: FileMetaData, column: string, name: strin
     firstRow += numRows;
     return {
       group,
-      metadata: chunk,
+      codec: chunk.codec,
       numRows,
       firstRow: firstRow - numRows,
       startByte,

@@ -1,6 +1,5 @@
-import type { FileMetaData, PageHeader } from 'hyparquet';
+import type { PageHeader } from 'hyparquet';
 import { parquetHeader } from 'hyparquet/src/column.js';
-import { getSchemaPath } from 'hyparquet/src/schema.js';
 import { bytesToSend, type SpareMemory } from '../spare-memory.ts';
 import type { EncodedDocuments, EncodedPage } from '../types.ts';
 import type { ByteFile } from './byte-file.ts';
@@ -52,6 +51,12 @@ export interface DecodedUnit extends UnitEnd {
   readonly values: AsyncIterable<TextValues>;
 }
 
+/** Where pages come from. */
+export interface ColumnFile {
+  readonly file: ByteFile;
+  readonly schemaPath: EncodedDocuments['schemaPath'];
+}
+
 export interface PageUnitOptions {
   /** Rows of the first chunk that are not wanted; pages wholly inside are left out. */
   readonly skipRows: number;
@@ -74,7 +79,7 @@ interface FoundPage extends Omit<EncodedPage, 'start' | 'end'> {
  * @throws TacoError `corrupt` naming file, row group and byte; `bad-config` for a page that does not fit into memory
  */
 export async function* pageUnits(
-  { file, metadata }: { readonly file: ByteFile; readonly metadata: FileMetaData },
+  { file, schemaPath }: ColumnFile,
   chunks: readonly ColumnChunk[],
   bytes: SequentialBytes,
   { skipRows, memory }: PageUnitOptions,
@@ -82,7 +87,6 @@ export async function* pageUnits(
   const [first] = chunks;
   if (first === undefined) return;
   const { name } = file;
-  const schemaPath = getSchemaPath(metadata.schema, first.metadata.path_in_schema);
   const isRequired = schemaPath.at(-1)!.element.repetition_type === 'REQUIRED';
   const unit = new UnitBuilder(name, schemaPath, memory);
   const decoder = new PageDecoder();
@@ -173,7 +177,7 @@ async function* scanPages(
     if (header.type !== 'INDEX_PAGE') {
       const firstRow = chunk.firstRow + row;
       yield {
-        ...{ name, group, fileOffset, firstRow, codec: chunk.metadata.codec, header },
+        ...{ name, group, fileOffset, firstRow, codec: chunk.codec, header },
         take: () => source.take(start, end),
         pieces: () => source.pieces(bodyStart, end),
         again: () =>

@@ -1,4 +1,5 @@
-import { type FileMetaData, parquetMetadataAsync } from 'hyparquet';
+import { type FileMetaData, parquetMetadataAsync, type SchemaTree } from 'hyparquet';
+import { getSchemaPath } from 'hyparquet/src/schema.js';
 import { messageOf, TacoError } from '../errors.ts';
 import { sharedMemory, SpareMemory } from '../spare-memory.ts';
 import type { SourceCursor } from '../types.ts';
@@ -17,12 +18,17 @@ const READ_AHEAD = 3;
 /** Ranges whose memory comes back at once, at the end of a file: those, and the two that pages may lie across. */
 export const MAX_SPARE_RANGES = READ_AHEAD + 2;
 
-/** A Parquet file whose footer has been read. */
-export interface ParquetFile {
-  readonly file: ByteFile;
-  readonly metadata: FileMetaData;
+/** What a footer says about the column that is read. */
+export interface ParquetFacts {
+  /** Schema elements from the root to the column. */
+  readonly schemaPath: readonly SchemaTree[];
   readonly chunks: readonly ColumnChunk[];
   readonly numRows: number;
+}
+
+/** A Parquet file whose footer has been read. */
+export interface ParquetFile extends ParquetFacts {
+  readonly file: ByteFile;
 }
 
 export interface ParquetReadOptions {
@@ -33,10 +39,20 @@ export interface ParquetReadOptions {
 }
 
 /**
- * Reads a file's footer: one request, a second only when the metadata is longer than 512 KiB.
+ * Reads a file's footer: one request, a second only when the metadata is longer than 512 KiB. The file is the result's
+ * to close, and closed where this fails.
  * @throws TacoError `corrupt` when it is no Parquet, `not-found` when the column is missing
  */
 export async function openParquet(file: ByteFile, column: string): Promise<ParquetFile> {
+  try {
+    return await withFooter(file, column);
+  } catch (error) {
+    await file.close();
+    throw error;
+  }
+}
+
+async function withFooter(file: ByteFile, column: string): Promise<ParquetFile> {
   // Asking a near file twice costs less than keeping its end.
   const kept = file.maxRangeBytes === undefined ? withTail(file) : file;
   const footerBytes = async (start: number, end = file.sizeBytes): Promise<ArrayBuffer> => {
@@ -67,7 +83,8 @@ export async function openParquet(file: ByteFile, column: string): Promise<Parqu
       { code: 'corrupt', stage: 'source', path: file.name },
     );
   }
-  return { file: kept, metadata, chunks, numRows: Number(metadata.num_rows) };
+  const schemaPath = getSchemaPath(metadata.schema, [column]);
+  return { file: kept, schemaPath, chunks, numRows: Number(metadata.num_rows) };
 }
 
 /** Of a file whose bytes are not those of a Parquet file. */

@@ -1,4 +1,5 @@
 import type { DocumentChunk, SourceCursor } from '../types.ts';
+import type { HashFile } from './file-hash.ts';
 
 /** One pinned file of a source. */
 export interface SourceFile {
@@ -71,6 +72,8 @@ export interface SourceContext {
   readonly cacheFolder?: string | undefined;
   /** Folder that relative `file:` paths start from; the process's own unless given. */
   readonly workingFolder?: string | undefined;
+  /** Digests of local files; made in the calling thread unless given. */
+  readonly hashFile?: HashFile | undefined;
   readonly signal?: AbortSignal | undefined;
   readonly onWait?: ((notice: WaitNotice) => void) | undefined;
 }

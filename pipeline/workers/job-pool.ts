@@ -1,5 +1,6 @@
 import { TacoError } from '../errors.ts';
 import { MAX_GROUPS_UNDER_WAY } from '../shards/writer.ts';
+import type { FileToHash } from '../sources/file-hash.ts';
 import { ownMemory, sharedMemory, SpareMemory } from '../spare-memory.ts';
 import { addStageTimes, type StageTimes } from '../stage-times.ts';
 import type { TokenizerSpec } from '../text/vocabulary.ts';
@@ -19,7 +20,7 @@ export interface JobPoolOptions {
   readonly workerUrl?: URL;
 }
 
-/** Threads that tokenize and encode. What they give does not depend on how many they are. */
+/** Threads that tokenize, encode and hash. What they give does not depend on how many they are. */
 export interface JobPool {
   readonly workers: number;
   /** Starts all threads, which without it start when jobs need them. */
@@ -33,6 +34,8 @@ export interface JobPool {
   tokenize(chunk: DocumentChunk, onPart: (part: TokenPart) => void): Promise<void>;
   /** Encodes a row group, whose buffer is moved, as the page of a shard. Rejects as `tokenize`. */
   encode(ids: Int32Array<ArrayBuffer>, rows: number): Promise<Uint8Array<ArrayBuffer>>;
+  /** Hashes a file, see `HashFile`. Rejects as `tokenize`, with what is wrong with the file too. */
+  hash(file: FileToHash): Promise<string>;
   /** Memory for `numIds` ids to be encoded: that of ids that were, if there are some. What is in it is left as it is. */
   memoryForRows(numIds: number): Int32Array<ArrayBuffer>;
   /** Takes back the memory of ids, ends and hashes or of a page that nobody reads any more: a later job has its result there. */
@@ -114,6 +117,18 @@ export function createJobPool(options: JobPoolOptions): JobPool {
       if (memory !== undefined) spares.rows.give(memory);
       return page as Uint8Array<ArrayBuffer>;
     },
+    async hash(file) {
+      let digest: JobResult | undefined;
+      await run({
+        job: { kind: 'hash', file },
+        sizeBytes: file.sizeBytes,
+        isUrgent: false,
+        onResult: (result) => {
+          digest = result;
+        },
+      });
+      return digest as string;
+    },
     memoryForRows: (numIds) => new Int32Array(spares.rows.takeBytes(4 * numIds), 0, numIds),
     start: dispatch.start,
     recycle(result) {
@@ -173,14 +188,13 @@ function threadsOf({ spec, workers, workerUrl, hangTimeoutMs = 20_000 }: JobPool
     return thread;
   };
 
-  const freeThread = ({ sizeBytes }: QueuedJob): JobThread | undefined => {
+  const freeThread = ({ job, sizeBytes }: QueuedJob): JobThread | undefined => {
     // The buffers that a large job needs stay with its thread: one such thread is enough.
+    const isLarge = job.kind !== 'hash' && sizeBytes > LARGE_JOB_BYTES;
     const [freest] =
-      sizeBytes > LARGE_JOB_BYTES && threads.length > 0
-        ? threads
-        : threads.toSorted((a, b) => a.numPending - b.numPending);
+      isLarge && threads.length > 0 ? threads : threads.toSorted((a, b) => a.numPending - b.numPending);
     if (freest?.numPending === 0) return freest;
-    if (threads.length < workers && (sizeBytes <= LARGE_JOB_BYTES || threads.length === 0)) {
+    if (threads.length < workers && (!isLarge || threads.length === 0)) {
       return startThread();
     }
     return freest !== undefined && freest.numPending < JOBS_PER_WORKER ? freest : undefined;

@@ -24,7 +24,7 @@ export interface JobThreadOptions {
 /** A job, with who waits for it. */
 export interface AssignedJob {
   readonly job: Job;
-  /** Bytes of text, or of ids: what patience is measured by. */
+  /** Bytes of text, of ids, or of a file: what patience is measured by. */
   readonly sizeBytes: number;
   readonly onResult: (result: JobResult) => void;
   /** @param memory that of ids that were encoded, given back */
@@ -129,6 +129,7 @@ export class JobThread {
 }
 
 function buffersOf(job: Job): ArrayBuffer[] {
+  if (job.kind === 'hash') return [];
   if (job.kind === 'encode') return movable(job.ids.buffer, job.spare);
   const { documents } = job;
   return documents.kind === 'text'

@@ -1,4 +1,4 @@
-/** Body of a thread that does jobs: tokenizes documents, encodes row groups. */
+/** Body of a thread that does jobs: tokenizes documents, encodes row groups, hashes files. */
 import { parentPort, workerData } from 'node:worker_threads';
 import { type ErrorMessage, errorMessageOf } from '../errors.ts';
 import type { StageTimes } from '../stage-times.ts';
@@ -19,6 +19,7 @@ export type JobReply =
   | { readonly kind: 'error'; readonly error: ErrorMessage };
 
 function buffersOf(result: JobResult): ArrayBuffer[] {
+  if (typeof result === 'string') return [];
   if (result instanceof Uint8Array) return [result.buffer];
   return movable(result.ids.buffer, result.ends.buffer, result.hashes.buffer);
 }

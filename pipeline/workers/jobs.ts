@@ -1,4 +1,5 @@
 import { encodeListPage } from '../shards/page.ts';
+import { FileHasher, type FileToHash } from '../sources/file-hash.ts';
 import { PageDecoder } from '../sources/parquet-decode.ts';
 import type { StageTimes } from '../stage-times.ts';
 import { countCharacters } from '../text/utf8.ts';
@@ -7,7 +8,7 @@ import { createTokenizer } from '../text/wordpiece.ts';
 import type { DocumentChunk, EncodedDocuments, TokenChunk } from '../types.ts';
 
 /** Work for a thread. The buffers of a job are moved to the thread, unless they are shared memory. */
-export type Job = TokenizeJob | EncodeJob;
+export type Job = TokenizeJob | EncodeJob | HashJob;
 
 export interface TokenizeJob {
   readonly kind: 'tokenize';
@@ -25,6 +26,12 @@ export interface EncodeJob {
   readonly spare: ArrayBuffer | undefined;
 }
 
+/** The content of a file: see `FileHasher`. */
+export interface HashJob {
+  readonly kind: 'hash';
+  readonly file: FileToHash;
+}
+
 /** The text of documents, or their pages. */
 export function bytesOf(documents: DocumentChunk['documents']): Uint8Array {
   return documents.kind === 'text' ? documents.text : documents.bytes;
@@ -38,15 +45,16 @@ export function movable(...buffers: readonly (ArrayBufferLike | undefined)[]): A
 /** What is known of a chunk's tokens without knowing where the chunk comes from. */
 export type TokenPart = Omit<TokenChunk, 'source' | 'at' | 'next' | 'inputBytes'>;
 
-/** What a job gives, in order: parts of a chunk the last of which says so, or one page. */
-export type JobResult = TokenPart | Uint8Array<ArrayBuffer>;
+/** What a job gives, in order: parts of a chunk the last of which says so, one page, or one digest. */
+export type JobResult = TokenPart | Uint8Array<ArrayBuffer> | string;
 
 /** Does jobs, one after another, in the thread that calls it. */
 export interface JobRunner {
   /**
    * @param emit takes each result; its buffers are not touched again
    * @returns milliseconds of each stage
-   * @throws TacoError `corrupt` for pages that cannot be decoded or a document that is none
+   * @throws TacoError `corrupt` for pages that cannot be decoded or a document that is none; `not-found` or `disk` of
+   *   a file to be hashed
    */
   run(job: Job, emit: (result: JobResult) => void): Partial<StageTimes>;
 }
@@ -55,6 +63,7 @@ export function createJobRunner(spec: TokenizerSpec): JobRunner {
   const tokenizer = createTokenizer(spec);
   const decoder = new PageDecoder();
   const texts = new TextJoiner();
+  const hasher = new FileHasher();
 
   const tokenize = (
     { documents, spares }: TokenizeJob,
@@ -82,10 +91,17 @@ export function createJobRunner(spec: TokenizerSpec): JobRunner {
 
   return {
     run(job, emit) {
-      if (job.kind === 'tokenize') return tokenize(job, emit);
       const startedAt = performance.now();
-      emit(encodeListPage(job.ids, job.rows, job.spare));
-      return { encode: performance.now() - startedAt };
+      switch (job.kind) {
+        case 'tokenize':
+          return tokenize(job, emit);
+        case 'encode':
+          emit(encodeListPage(job.ids, job.rows, job.spare));
+          return { encode: performance.now() - startedAt };
+        case 'hash':
+          emit(hasher.hash(job.file));
+          return {};
+      }
     },
   };
 }

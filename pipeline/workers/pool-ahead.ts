@@ -1,3 +1,4 @@
+import { FileHasher, type FileToHash } from '../sources/file-hash.ts';
 import type { TokenizerSpec } from '../text/vocabulary.ts';
 import { createJobPool, type JobPool, type JobPoolOptions } from './job-pool.ts';
 
@@ -8,6 +9,7 @@ import { createJobPool, type JobPool, type JobPoolOptions } from './job-pool.ts'
 export class PoolAhead {
   readonly #options: Omit<JobPoolOptions, 'spec'>;
   #ahead: JobPool | undefined;
+  readonly #hasher = new FileHasher();
 
   constructor(options: Omit<JobPoolOptions, 'spec'>) {
     this.#options = options;
@@ -18,6 +20,11 @@ export class PoolAhead {
     this.end();
     this.#ahead = createJobPool({ ...this.#options, spec });
     this.#ahead.start();
+  }
+
+  /** Hashes a file in the threads that were started, if some were. Rejects as `JobPool.hash`. */
+  async hash(file: FileToHash): Promise<string> {
+    return this.#ahead === undefined ? this.#hasher.hash(file) : this.#ahead.hash(file);
   }
 
   /** A pool, which is the caller's to end. @param spec the one that was last given to `start`, if one was */
