@@ -1,4 +1,3 @@
-import { pairKeysOf } from './random.ts';
 import type { PrepareCursor, Split } from './shards/manifest.ts';
 import type { SpecialTokenIds, TokenChunk } from './types.ts';
 
@@ -12,9 +11,6 @@ export interface PackOptions {
    */
   readonly packing: 'concat' | 'documents';
   readonly rowsPerGroup: number;
-  /** Share of the documents that go to validation, 0 to 1. */
-  readonly validation: number;
-  readonly seed: number;
   readonly specialTokenIds: SpecialTokenIds;
 }
 
@@ -36,11 +32,13 @@ export interface Remainder {
   readonly dropped: number;
 }
 
-export type PackedDocuments = Pick<TokenChunk, 'ids' | 'ends' | 'hashes' | 'firstDocument'>;
+export type PackedDocuments = Pick<TokenChunk, 'ids' | 'ends' | 'validation' | 'hashes' | 'firstDocument'>;
+
 /**
  * Whether a document is packed or left out.
  * @param hashes as in `TokenChunk`
  * @param index the document's place in them
+ * @param numTokens of it, without [CLS] and [SEP]
  */
 export type Admission = (hashes: Uint32Array, index: number, numTokens: number) => boolean;
 
@@ -55,26 +53,24 @@ export type PackPosition = Pick<PrepareCursor, 'document' | 'token'>;
 export class Packer {
   readonly #options: PackOptions;
   readonly #splits: Readonly<Record<Split, SplitBuffer>>;
-  readonly #admit: Admission;
-  readonly #isValidation: ReturnType<typeof validationRule>;
+  readonly #admit: Admission | undefined;
   /** Place in the chunk behind everything that was packed. */
   #document = 0;
   #token = 0;
 
   /**
    * @param carry ids of the row that each split has begun, from an earlier packer's `carry`
-   * @param admit asked once for each document that is begun
+   * @param admit asked once for each document that is begun, in order; without it all of them are packed
    * @param memoryFor gives memory for the ids of a group, whatever is in it
    */
   constructor(
     options: PackOptions,
     carry: PrepareCursor['carry'] = { train: [], validation: [] },
-    admit: Admission = () => true,
+    admit?: Admission,
     memoryFor: MemoryForIds = (numIds) => new Int32Array(numIds),
   ) {
     this.#options = options;
     this.#admit = admit;
-    this.#isValidation = validationRule(options);
     this.#splits = {
       train: new SplitBuffer('train', options, carry.train, memoryFor),
       validation: new SplitBuffer('validation', options, carry.validation, memoryFor),
@@ -97,30 +93,37 @@ export class Packer {
    * @param from where in the chunk to start, for the first chunk after a restart: what is before it is packed already
    */
   *pack(chunk: PackedDocuments, from: PackPosition = { document: 0, token: 0 }): Generator<RowGroup> {
-    const { firstDocument, ids, ends, hashes } = chunk;
+    const { firstDocument, ends, validation } = chunk;
     const isConcat = this.#options.packing === 'concat';
-    const { train, validation } = this.#splits;
     const first = Math.max(from.document, firstDocument);
     this.#document = first;
     this.#token = first === from.document ? from.token : 0;
-    // Documents may be single sentences, millions of them: nothing is made for each.
-    for (let index = first - firstDocument; index < ends.length; index += 1) {
-      const start = index === 0 ? 0 : ends[index - 1]!;
-      const end = ends[index]!;
+    let nextValidation = 0;
+    for (let index = first - firstDocument; index < ends.length; ) {
+      while (validation[nextValidation]! < index) nextValidation += 1;
+      const firstOther = validation[nextValidation] ?? ends.length;
+      const split = firstOther === index ? 'validation' : 'train';
+      // Documents may be single sentences, millions of them: what lies side by side is packed at once.
+      const isRun = isConcat && this.#admit === undefined && split === 'train';
+      const end = isRun ? firstOther : index + 1;
+      const buffer = this.#splits[split];
       // A document without a token would only add an empty [CLS] [SEP].
-      let isOpen = (this.#token > 0 || this.#admit(hashes, index, end - start)) && start < end;
-      if (isOpen) {
-        const buffer = this.#isValidation(hashes[4 * index]!, hashes[4 * index + 1]!) ? validation : train;
-        while (isOpen) {
-          isOpen = isConcat
-            ? this.#appendConcat(buffer, ids, start, end)
-            : this.#appendRow(buffer, ids, start, end);
-          if (!isOpen) this.#moveBehind(firstDocument + index);
-          if (buffer.isFull) yield buffer.take();
-        }
+      let isOpen = this.#admits(chunk, index) && startOf(ends, index) < ends[end - 1]!;
+      while (isOpen) {
+        isOpen = isConcat ? this.#appendRun(buffer, chunk, end) : this.#appendRow(buffer, chunk, index);
+        if (buffer.isFull) yield buffer.take();
       }
-      this.#moveBehind(firstDocument + index);
+      this.#moveBehind(firstDocument + end - 1);
+      index = end;
     }
+  }
+
+  /** Of a document that was begun before a restart it is known. */
+  #admits({ hashes, ends }: PackedDocuments, index: number): boolean {
+    if (this.#admit === undefined || this.#token > 0) return true;
+    if (hashes === undefined) throw new TypeError('documents without hashes cannot be compared');
+    const numIds = ends[index]! - startOf(ends, index);
+    return this.#admit(hashes, index, Math.max(0, numIds - NUM_FRAME_IDS));
   }
 
   #moveBehind(document: number): void {
@@ -142,58 +145,61 @@ export class Packer {
   }
 
   /**
-   * Appends what fits into the group of [CLS] ids [SEP].
-   * @param start of the document in `ids`
-   * @param end exclusive
+   * Appends what fits into the group of the documents of a chunk from the position on, one right behind the other.
+   * @param end exclusive, of the documents
    * @returns whether some is left
    */
-  #appendConcat(buffer: SplitBuffer, ids: Int32Array, start: number, end: number): boolean {
-    const { cls, sep } = this.#options.specialTokenIds;
-    const last = end - start + 1;
-    let place = this.#token;
-    const stop = Math.min(last + 1, place + buffer.room);
-    if (place === 0 && place < stop) {
-      buffer.push(cls);
-      place = 1;
+  #appendRun(buffer: SplitBuffer, { ids, ends, firstDocument }: PackedDocuments, end: number): boolean {
+    const at = startOf(ends, this.#document - firstDocument) + this.#token;
+    const stop = ends[end - 1]!;
+    const cut = Math.min(stop, at + buffer.room);
+    buffer.append(ids, at, cut);
+    const last = buffer.isFull ? firstNotBelow(ends, cut) : end - 1;
+    if (ends[last] === cut) this.#moveBehind(firstDocument + last);
+    else {
+      this.#document = firstDocument + last;
+      this.#token = cut - startOf(ends, last);
     }
-    const stopIds = Math.min(last, stop);
-    if (place < stopIds) {
-      buffer.append(ids, start + place - 1, start + stopIds - 1);
-      place = stopIds;
-    }
-    if (place === last && place < stop) {
-      buffer.push(sep);
-      place += 1;
-    }
-    this.#token = place;
-    return place <= last;
+    return cut < stop;
   }
 
-  /** Appends one row: [CLS], the next piece of the document, [SEP], padding. Parameters and result as above. */
-  #appendRow(buffer: SplitBuffer, ids: Int32Array, start: number, end: number): boolean {
+  /**
+   * Appends one row: [CLS], the next piece of a document, [SEP], padding.
+   * @returns whether some is left
+   */
+  #appendRow(buffer: SplitBuffer, { ids, ends, firstDocument }: PackedDocuments, index: number): boolean {
     const { cls, sep } = this.#options.specialTokenIds;
-    const stop = Math.min(end, start + this.#token + this.#options.maxSeqLen - 2);
+    const first = startOf(ends, index) + 1;
+    const stop = ends[index]! - 1;
+    const at = first + this.#token;
+    const cut = Math.min(stop, at + this.#options.maxSeqLen - NUM_FRAME_IDS);
     buffer.push(cls);
-    buffer.append(ids, start + this.#token, stop);
+    buffer.append(ids, at, cut);
     buffer.push(sep);
     buffer.padRow();
-    this.#token = stop - start;
-    return stop < end;
+    if (cut === stop) this.#moveBehind(firstDocument + index);
+    else this.#token = cut - first;
+    return cut < stop;
   }
 }
 
-/**
- * Whether a document belongs to the validation split: decided by its bytes and the seed alone, so that neither
- * order nor workers matter and equal documents stay on one side.
- * @returns asks of the lowest 32 bits of the hash of the document's bytes and of the next 32 bits
- */
-export function validationRule({
-  validation,
-  seed,
-}: Pick<PackOptions, 'validation' | 'seed'>): (low: number, high: number) => boolean {
-  const keys = pairKeysOf(seed);
-  const limit = validation * 0x1_0000_0000;
-  return (low, high) => keys(low, high) < limit;
+/** [CLS] and [SEP]. */
+const NUM_FRAME_IDS = 2;
+
+function startOf(ends: Uint32Array, index: number): number {
+  return index === 0 ? 0 : ends[index - 1]!;
+}
+
+/** Index of the first of ascending numbers that is at least `value`; there is one. */
+function firstNotBelow(numbers: Uint32Array, value: number): number {
+  let low = 0;
+  let high = numbers.length - 1;
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    if (numbers[middle]! < value) low = middle + 1;
+    else high = middle;
+  }
+  return low;
 }
 
 /** Below this a loop is faster than a view and its copy. */

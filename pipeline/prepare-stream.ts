@@ -138,7 +138,7 @@ function progressOf(input: Input, from: InputCursor): (chunk: TokenChunk) => Pre
     const inputBytes = bytes(files.slice(0, from.sources[index]?.file));
     return { inputBytes, totalInputBytes: bytes(files), documents: 0, textBytes: 0, tokens: 0 };
   });
-  return ({ source, inputBytes, ends, textBytes, ids }) => {
+  return ({ source, inputBytes, ends, textBytes, numTokens }) => {
     sources = sources.map((before, index) =>
       index === source
         ? {
@@ -146,7 +146,7 @@ function progressOf(input: Input, from: InputCursor): (chunk: TokenChunk) => Pre
             inputBytes,
             documents: before.documents + ends.length,
             textBytes: before.textBytes + textBytes,
-            tokens: before.tokens + ids.length,
+            tokens: before.tokens + numTokens,
           }
         : before,
     );

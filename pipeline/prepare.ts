@@ -1,7 +1,7 @@
 import { rmdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Observable } from 'rxjs';
-import type { PrepareConfig } from './config.ts';
+import { type PrepareConfig, settingsOf } from './config.ts';
 import { TacoError } from './errors.ts';
 import { type PrepareContext, type PreparePlan, planPreparation } from './prepare-plan.ts';
 import { type PrepareProgress, packInput } from './prepare-stream.ts';
@@ -56,7 +56,7 @@ export function prepare(config: PrepareConfig, options: PrepareOptions): Observa
     const times = noStageTimes();
     const run: Run = {
       times,
-      pools: new PoolAhead({ workers: config.workers, times }),
+      pools: new PoolAhead({ workers: config.workers, settings: settingsOf(config), times }),
       signal: signal === undefined ? unsubscribed.signal : AbortSignal.any([signal, unsubscribed.signal]),
       emit: (event) => {
         subscriber.next(event);

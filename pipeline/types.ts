@@ -78,15 +78,20 @@ export interface InputCursor {
 
 /**
  * Tokens of consecutive documents of one chunk: same documents, same order, the empty ones left out. A chunk whose
- * pages hold much text comes in several parts. No special tokens are added here; the packer does.
+ * pages hold much text comes in several parts.
  */
 export interface TokenChunk {
-  /** Token ids of the documents, one after another. */
+  /** [CLS] ids [SEP] of the documents, one after another; nothing of a document without a token. */
   readonly ids: Int32Array;
   /** [num documents] exclusive end of each document in `ids`. */
   readonly ends: Uint32Array;
-  /** [4 * num documents] 128-bit hash of each document's bytes, in 32-bit lanes, the lowest first. */
-  readonly hashes: Uint32Array;
+  /** Places among these documents, ascending, of those that belong to validation. */
+  readonly validation: Uint32Array;
+  /**
+   * [4 * num documents] 128-bit hash of each document's bytes, in 32-bit lanes, the lowest first; undefined where
+   * duplicates are kept.
+   */
+  readonly hashes: Uint32Array | undefined;
   /** Place of the first document in the chunk, counting those that are not empty. */
   readonly firstDocument: number;
   /** Whether the chunk ends with these documents. There is such a part for every chunk, perhaps without any. */
@@ -98,6 +103,8 @@ export interface TokenChunk {
   /** Bytes of text tokenized, and the characters (code points) that they are. */
   readonly textBytes: number;
   readonly numCharacters: number;
+  /** How many of `ids` are neither [CLS] nor [SEP] of a document. */
+  readonly numTokens: number;
   /** How many of `ids` are the unknown token. */
   readonly numUnknown: number;
 }

@@ -88,7 +88,7 @@ export class ShardCommitter {
       documents: chunk.ends.length,
       textBytes: chunk.textBytes,
       characters: chunk.numCharacters,
-      textTokens: chunk.ids.length,
+      textTokens: chunk.numTokens,
       unknownTokens: chunk.numUnknown,
     });
     if (!chunk.isLast) return;

@@ -1,3 +1,21 @@
+/** 32-bit lanes of a hash. */
+export const HASH_LANES = 4;
+
+/**
+ * Hashes of documents.
+ * @param text their bytes, one after another
+ * @param ends [num documents] exclusive end of each in `text`
+ * @param out [4 * num documents] receives the lanes of each
+ */
+export function hashDocuments(text: Uint8Array, ends: Uint32Array, out: Uint32Array): void {
+  const view = new DataView(text.buffer, text.byteOffset, text.length);
+  let start = 0;
+  for (let index = 0; index < ends.length; index += 1) {
+    hashDocument(view, start, ends[index]!, out, HASH_LANES * index);
+    start = ends[index]!;
+  }
+}
+
 /**
  * 128-bit hash of bytes: MurmurHash3_x86_128 (Austin Appleby, public domain), seed 0. It depends on the bytes alone,
  * so a document is on the same side of the validation split in every run.

@@ -1,9 +1,7 @@
 import { TacoError } from '../errors.ts';
-import { memoryToSend } from '../spare-memory.ts';
 import type { SpecialTokenIds, TokenChunk } from '../types.ts';
 import { AddedTokenMatcher, isPlain } from './added-tokens.ts';
 import { CharacterTable } from './character-table.ts';
-import { hashDocument } from './document-hash.ts';
 import { LongWordCache, NOT_CACHED } from './long-word-cache.ts';
 import { normalize } from './normalize.ts';
 import { PieceTrie } from './piece-trie.ts';
@@ -14,8 +12,15 @@ import { WordEncoder } from './word-encoder.ts';
 import { WordScanner } from './word-scanner.ts';
 import { decodeTokens } from './wordpiece-decoder.ts';
 
-/** Ids and hashes of documents, without where they come from. */
-export type TokenizedDocuments = Pick<TokenChunk, 'ids' | 'ends' | 'hashes' | 'textBytes' | 'numUnknown'>;
+/** Ids of documents, without where they come from. */
+export type TokenizedDocuments = Pick<TokenChunk, 'ids' | 'ends' | 'numTokens' | 'numUnknown'>;
+
+export interface EncodeDocumentsOptions {
+  /** [CLS] in front of the ids of each document that has some, and [SEP] behind them. Default false. */
+  readonly addSpecialTokens?: boolean;
+  /** Gives memory for ids and ends, whatever is in it. */
+  readonly memoryFor?: (numBytes: number) => ArrayBufferLike;
+}
 
 export interface DecodeOptions {
   /** Leave out [CLS], [SEP], [PAD], … Default false. */
@@ -37,13 +42,12 @@ export interface Tokenizer {
    */
   encode(text: string | Uint8Array): Int32Array<ArrayBuffer>;
   /**
-   * Ids and hashes of documents.
+   * Ids of documents.
    * @param text their bytes, one after another
    * @param ends [num documents] exclusive end of each in `text`
-   * @param spare memory for ids, ends and hashes, used if it is large enough
    * @throws TacoError `corrupt` for a document of more than 24 Mi tokens, which is none
    */
-  encodeDocuments(text: Uint8Array, ends: Uint32Array, spare?: SharedArrayBuffer): TokenizedDocuments;
+  encodeDocuments(text: Uint8Array, ends: Uint32Array, options?: EncodeDocumentsOptions): TokenizedDocuments;
   /**
    * Text of ids, as Hugging Face's `decode` writes it: pieces joined, spaces before punctuation removed.
    * @throws RangeError for an id outside the vocabulary
@@ -74,18 +78,21 @@ const MAX_DOCUMENT_TOKENS = 24 * 1024 * 1024;
 /** A text above this is loaded piece by piece. */
 const MAX_LOAD_BYTES = 4 * 1024 * 1024;
 
-/** The hashes are still to be filled in. */
-type EncodedIds = Pick<TokenizedDocuments, 'ids' | 'ends' | 'hashes'>;
-
-/** 32-bit lanes of a document's hash. */
-const HASH_LANES = 4;
-
 function tooManyTokens(document: Uint8Array): TacoError {
   const beginning = JSON.stringify(new TextDecoder().decode(document.subarray(0, 60)));
   return new TacoError(
     `a document has over ${MAX_DOCUMENT_TOKENS} tokens (it begins with ${beginning}), expected text; split it or leave it out`,
     { code: 'corrupt', stage: 'tokenizer' },
   );
+}
+
+/** [CLS] and [SEP]. */
+const NUM_FRAME_IDS = 2;
+
+function timesIn(ids: Uint16Array | Int32Array, wanted: number): number {
+  let times = 0;
+  for (let at = 0; at < ids.length; at += 1) if (ids[at] === wanted) times += 1;
+  return times;
 }
 
 class WordPieceTokenizer implements Tokenizer {
@@ -108,6 +115,10 @@ class WordPieceTokenizer implements Tokenizer {
 
   #length = 0;
   #ends = new Uint32Array(1024);
+  /** Whether documents come within special tokens. */
+  #isFramed = false;
+  /** How many did so far. */
+  #numFramed = 0;
   /** First place at or behind the last search where an added token may begin. */
   #candidate = 0;
 
@@ -155,84 +166,118 @@ class WordPieceTokenizer implements Tokenizer {
     return Int32Array.from(this.#scanner.ids.subarray(0, count));
   }
 
-  encodeDocuments(text: Uint8Array, textEnds: Uint32Array, spare?: SharedArrayBuffer): TokenizedDocuments {
-    const { ids, ends, hashes } =
-      text.length > MAX_LOAD_BYTES && this.#isBlank !== undefined
-        ? this.#encodeBySegments(text, textEnds, this.#isBlank)
-        : this.#encodeAtOnce(text, textEnds, spare);
-    const view = new DataView(text.buffer, text.byteOffset, text.length);
-    for (let index = 0; index < textEnds.length; index += 1) {
-      hashDocument(
-        view,
-        index === 0 ? 0 : textEnds[index - 1]!,
-        textEnds[index]!,
-        hashes,
-        HASH_LANES * index,
-      );
-    }
-    let numUnknown = 0;
-    for (let at = 0; at < ids.length; at += 1) if (ids[at] === this.specialTokenIds.unk) numUnknown += 1;
-    return { ids, ends, hashes, textBytes: text.length, numUnknown };
-  }
-
-  #encodeAtOnce(text: Uint8Array, textEnds: Uint32Array, spare: SharedArrayBuffer | undefined): EncodedIds {
-    this.#load(text);
+  encodeDocuments(
+    text: Uint8Array,
+    textEnds: Uint32Array,
+    {
+      addSpecialTokens = false,
+      memoryFor = (numBytes) => new ArrayBuffer(numBytes),
+    }: EncodeDocumentsOptions = {},
+  ): TokenizedDocuments {
+    this.#isFramed = addSpecialTokens;
+    this.#numFramed = 0;
     const numDocuments = textEnds.length;
     if (this.#ends.length < numDocuments) this.#ends = new Uint32Array(2 * numDocuments);
-    let start = 0;
-    let count = 0;
-    for (let index = 0; index < numDocuments; index += 1) {
-      const end = textEnds[index]!;
-      count = this.#encodeDocument(start, end, count);
-      this.#ends[index] = count;
-      start = end;
-    }
-    // One piece of memory for all: documents may be single sentences, with more hash than ids.
-    const numBytes = 4 * (HASH_LANES * numDocuments + numDocuments + count);
-    const memory = memoryToSend(spare, numBytes);
-    const hashes = new Uint32Array(memory, 0, HASH_LANES * numDocuments);
-    const ends = new Uint32Array(memory, hashes.byteLength, numDocuments);
-    const ids = new Int32Array(memory, hashes.byteLength + ends.byteLength, count);
+    const isLong = text.length > MAX_LOAD_BYTES && this.#isBlank !== undefined;
+    const parts = isLong
+      ? this.#encodeBySegments(text, textEnds, this.#isBlank)
+      : [this.#encodeAtOnce(text, textEnds)];
+    const count = parts.reduce((sum, part) => sum + part.length, 0);
+    // One piece of memory for both.
+    const memory = memoryFor(4 * (numDocuments + count));
+    const ends = new Uint32Array(memory, 0, numDocuments);
+    const ids = new Int32Array(memory, ends.byteLength, count);
     ends.set(this.#ends.subarray(0, numDocuments));
-    ids.set(this.#scanner.ids.subarray(0, count));
-    return { ids, ends, hashes };
-  }
-
-  /** The same with little memory: the scanner has room for as many ids as it holds bytes. */
-  #encodeBySegments(text: Uint8Array, textEnds: Uint32Array, isBlank: Uint8Array): EncodedIds {
-    const ends = new Uint32Array(textEnds.length);
-    // Ids twice as small while they wait for the last of them.
-    const PartArray = this.vocabSize <= 0x1_0000 ? Uint16Array : Int32Array;
-    const parts: (Uint16Array | Int32Array)[] = [];
-    let start = 0;
-    let count = 0;
-    for (let index = 0; index < textEnds.length; index += 1) {
-      for (const segment of segmentsOf(text.subarray(start, textEnds[index]), isBlank, MAX_LOAD_BYTES)) {
-        this.#load(segment);
-        const numIds = this.#encodeDocument(0, this.#length, 0);
-        parts.push(new PartArray(this.#scanner.ids.subarray(0, numIds)));
-        count += numIds;
-        if (count - (ends[index - 1] ?? 0) > MAX_DOCUMENT_TOKENS) throw tooManyTokens(text.subarray(start));
-      }
-      ends[index] = count;
-      start = textEnds[index]!;
-    }
-    const ids = new Int32Array(count);
+    let numUnknown = 0;
     let at = 0;
     for (const part of parts) {
       ids.set(part, at);
+      numUnknown += timesIn(part, this.specialTokenIds.unk);
       at += part.length;
     }
-    return { ids, ends, hashes: new Uint32Array(HASH_LANES * textEnds.length) };
+    return { ids, ends, numTokens: count - NUM_FRAME_IDS * this.#numFramed, numUnknown };
+  }
+
+  /** @returns a view of the ids; `#ends` says whose they are */
+  #encodeAtOnce(text: Uint8Array, textEnds: Uint32Array): Int32Array {
+    this.#load(text, this.#isFramed ? NUM_FRAME_IDS * textEnds.length : 0);
+    return this.#scanner.ids.subarray(0, this.#encodeLoaded(textEnds));
+  }
+
+  /** V8 compiles a loop while it runs, and gives up what it does not know yet: nothing comes behind this one. */
+  #encodeLoaded(textEnds: Uint32Array): number {
+    let start = 0;
+    let count = 0;
+    for (let index = 0; index < textEnds.length; index += 1) {
+      const end = textEnds[index]!;
+      count = this.#encodeFramed(start, end, count);
+      this.#ends[index] = count;
+      start = end;
+    }
+    return count;
+  }
+
+  /** Ids of one document at `count`, within special tokens where these are asked for. @returns the end of all */
+  #encodeFramed(start: number, end: number, count: number): number {
+    const first = this.#isFramed ? count + 1 : count;
+    const last = this.#encodeDocument(start, end, first);
+    return last === first ? count : this.#closeFrame(count, last);
+  }
+
+  #closeFrame(first: number, last: number): number {
+    if (!this.#isFramed) return last;
+    const { ids } = this.#scanner;
+    const { cls, sep } = this.specialTokenIds;
+    ids[first] = cls;
+    ids[last] = sep;
+    this.#numFramed += 1;
+    return last + 1;
+  }
+
+  /** The same with little memory: the scanner has room for as many ids as it holds bytes. @returns all ids in order */
+  #encodeBySegments(
+    text: Uint8Array,
+    textEnds: Uint32Array,
+    isBlank: Uint8Array,
+  ): (Uint16Array | Int32Array)[] {
+    // Ids twice as small while they wait for the last of them.
+    const PartArray = this.vocabSize <= 0x1_0000 ? Uint16Array : Int32Array;
+    const parts: (Uint16Array | Int32Array)[] = [];
+    const { cls, sep } = this.specialTokenIds;
+    let start = 0;
+    let count = 0;
+    for (let index = 0; index < textEnds.length; index += 1) {
+      const document: typeof parts = [];
+      let numIds = 0;
+      for (const segment of segmentsOf(text.subarray(start, textEnds[index]), isBlank, MAX_LOAD_BYTES)) {
+        this.#load(segment);
+        const length = this.#encodeDocument(0, this.#length, 0);
+        document.push(new PartArray(this.#scanner.ids.subarray(0, length)));
+        numIds += length;
+        if (numIds > MAX_DOCUMENT_TOKENS) throw tooManyTokens(text.subarray(start));
+      }
+      if (this.#isFramed && numIds > 0) {
+        document.unshift(PartArray.of(cls));
+        document.push(PartArray.of(sep));
+        numIds += NUM_FRAME_IDS;
+        this.#numFramed += 1;
+      }
+      parts.push(...document);
+      count += numIds;
+      this.#ends[index] = count;
+      start = textEnds[index]!;
+    }
+    return parts;
   }
 
   decode(ids: ArrayLike<number>, { skipSpecialTokens = false }: DecodeOptions = {}): string {
     return decodeTokens(this.spec, ids, skipSpecialTokens);
   }
 
-  #load(text: string | Uint8Array): void {
+  /** @param numFrameIds ids that come to those of the text */
+  #load(text: string | Uint8Array, numFrameIds = 0): void {
     // A UTF-16 code unit takes three bytes of UTF-8 at most.
-    this.#scanner.reserve(typeof text === 'string' ? 3 * text.length : text.length);
+    this.#scanner.reserve((typeof text === 'string' ? 3 * text.length : text.length) + numFrameIds);
     if (typeof text === 'string') {
       this.#length = this.#textEncoder.encodeInto(text, this.#scanner.text).written;
     } else {

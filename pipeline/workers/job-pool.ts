@@ -7,9 +7,11 @@ import type { TokenizerSpec } from '../text/vocabulary.ts';
 import type { DocumentChunk } from '../types.ts';
 import { type AssignedJob, JobThread } from './job-thread.ts';
 import { bytesOf, createJobRunner, type JobResult, MAX_PART_BYTES, type TokenPart } from './jobs.ts';
+import type { DocumentSettings } from './part-encoder.ts';
 
 export interface JobPoolOptions {
   readonly spec: TokenizerSpec;
+  readonly settings: DocumentSettings;
   /** Number of worker threads; 0 does the jobs in the calling thread. */
   readonly workers: number;
   /** Milliseconds of each stage are added here. */
@@ -59,14 +61,14 @@ export function tokenizerWindow(workers: number): number {
  * @throws TacoError `bad-config` when `workers` is no whole number
  */
 export function createJobPool(options: JobPoolOptions): JobPool {
-  const { workers, spec, times } = options;
+  const { workers, times } = options;
   if (!Number.isInteger(workers) || workers < 0) {
     throw new TacoError(`workers is ${workers}, expected a whole number of at least 0`, {
       code: 'bad-config',
       stage: 'tokenizer',
     });
   }
-  const dispatch = workers === 0 ? ownThread(spec) : threadsOf(options);
+  const dispatch = workers === 0 ? ownThread(options) : threadsOf(options);
   const run = (asked: Omit<QueuedJob, 'onDone' | 'reject'>): Promise<ArrayBuffer | undefined> =>
     new Promise((resolve, reject) => {
       dispatch.run({
@@ -150,8 +152,8 @@ interface Dispatcher {
   readonly end: () => void;
 }
 
-function ownThread(spec: TokenizerSpec): Dispatcher {
-  const runner = createJobRunner(spec);
+function ownThread({ spec, settings }: JobPoolOptions): Dispatcher {
+  const runner = createJobRunner(spec, settings);
   return {
     start: () => undefined,
     run: ({ job, onResult, onDone, reject }) => {
@@ -165,7 +167,13 @@ function ownThread(spec: TokenizerSpec): Dispatcher {
   };
 }
 
-function threadsOf({ spec, workers, workerUrl, hangTimeoutMs = 20_000 }: JobPoolOptions): Dispatcher {
+function threadsOf({
+  spec,
+  settings,
+  workers,
+  workerUrl,
+  hangTimeoutMs = 20_000,
+}: JobPoolOptions): Dispatcher {
   const url = workerUrl ?? new URL('./job-worker.ts', import.meta.url);
   const threads: JobThread[] = [];
   const waiting: QueuedJob[] = [];
@@ -183,7 +191,7 @@ function threadsOf({ spec, workers, workerUrl, hangTimeoutMs = 20_000 }: JobPool
   };
 
   const startThread = (): JobThread => {
-    const thread = new JobThread({ spec, url, hangTimeoutMs, onFailure: fail });
+    const thread = new JobThread({ workerData: { spec, settings }, url, hangTimeoutMs, onFailure: fail });
     threads.push(thread);
     return thread;
   };

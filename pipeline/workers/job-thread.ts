@@ -1,6 +1,5 @@
 import { messageOf, TacoError, restoredError } from '../errors.ts';
 import type { StageTimes } from '../stage-times.ts';
-import type { TokenizerSpec } from '../text/vocabulary.ts';
 import type { JobReply, JobWorkerData } from './job-worker.ts';
 import { type Job, type JobResult, movable } from './jobs.ts';
 import { startWorker, type WorkerThread } from './worker-thread.ts';
@@ -13,7 +12,8 @@ const LOOKS = 10;
 const START_TIMEOUT_MS = 60_000;
 
 export interface JobThreadOptions {
-  readonly spec: TokenizerSpec;
+  /** What the worker is started with. */
+  readonly workerData: JobWorkerData;
   readonly url: URL;
   /** Silence over 1 MB of text that makes the worker count as hung; longer in proportion for more text. */
   readonly hangTimeoutMs: number;
@@ -44,8 +44,7 @@ export class JobThread {
 
   constructor(options: JobThreadOptions) {
     this.#options = options;
-    const workerData: JobWorkerData = { spec: options.spec };
-    this.#worker = startWorker(options.url, { workerData, name: 'tokenizer' });
+    this.#worker = startWorker(options.url, { workerData: options.workerData, name: 'tokenizer' });
     this.#worker.on('message', (reply: JobReply) => {
       this.#receive(reply);
     });

@@ -3,11 +3,13 @@ import { parentPort, workerData } from 'node:worker_threads';
 import { type ErrorMessage, errorMessageOf } from '../errors.ts';
 import type { StageTimes } from '../stage-times.ts';
 import type { TokenizerSpec } from '../text/vocabulary.ts';
+import type { DocumentSettings } from './part-encoder.ts';
 import { createJobRunner, type Job, type JobResult, movable } from './jobs.ts';
 
 /** What a thread is started with. */
 export interface JobWorkerData {
   readonly spec: TokenizerSpec;
+  readonly settings: DocumentSettings;
 }
 
 /** What a thread sends. Jobs are answered in the order in which they came. */
@@ -21,12 +23,13 @@ export type JobReply =
 function buffersOf(result: JobResult): ArrayBuffer[] {
   if (typeof result === 'string') return [];
   if (result instanceof Uint8Array) return [result.buffer];
-  return movable(result.ids.buffer, result.ends.buffer, result.hashes.buffer);
+  return movable(result.ids.buffer, result.validation.buffer);
 }
 
 const port = parentPort;
 if (port === null) throw new Error('job-worker.ts is the body of a worker thread');
-const runner = createJobRunner((workerData as JobWorkerData).spec);
+const { spec, settings } = workerData as JobWorkerData;
+const runner = createJobRunner(spec, settings);
 port.postMessage({ kind: 'ready' } satisfies JobReply);
 port.on('message', (job: Job) => {
   try {

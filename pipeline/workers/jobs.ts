@@ -2,10 +2,9 @@ import { encodeListPage } from '../shards/page.ts';
 import { FileHasher, type FileToHash } from '../sources/file-hash.ts';
 import { PageDecoder } from '../sources/parquet-decode.ts';
 import type { StageTimes } from '../stage-times.ts';
-import { countCharacters } from '../text/utf8.ts';
 import type { TokenizerSpec } from '../text/vocabulary.ts';
-import { createTokenizer } from '../text/wordpiece.ts';
 import type { DocumentChunk, EncodedDocuments, TokenChunk } from '../types.ts';
+import { type DocumentSettings, PartEncoder } from './part-encoder.ts';
 
 /** Work for a thread. The buffers of a job are moved to the thread, unless they are shared memory. */
 export type Job = TokenizeJob | EncodeJob | HashJob;
@@ -59,8 +58,8 @@ export interface JobRunner {
   run(job: Job, emit: (result: JobResult) => void): Partial<StageTimes>;
 }
 
-export function createJobRunner(spec: TokenizerSpec): JobRunner {
-  const tokenizer = createTokenizer(spec);
+export function createJobRunner(spec: TokenizerSpec, settings: DocumentSettings): JobRunner {
+  const encoder = new PartEncoder(spec, settings);
   const decoder = new PageDecoder();
   const texts = new TextJoiner();
   const hasher = new FileHasher();
@@ -76,9 +75,8 @@ export function createJobRunner(spec: TokenizerSpec): JobRunner {
     let part = 0;
     const encode = ({ text, ends }: Omit<TextPart, 'isLast'>, isLast: boolean): void => {
       const begunAt = performance.now();
-      const tokens = tokenizer.encodeDocuments(text, ends, spares[part]);
+      emit({ ...encoder.encode(text, ends, spares[part]), firstDocument, isLast });
       part += 1;
-      emit({ ...tokens, numCharacters: countCharacters(text), firstDocument, isLast });
       firstDocument += ends.length;
       tokenizeMs += performance.now() - begunAt;
     };

@@ -1,12 +1,15 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { Packer, type PackOptions, type PackPosition, validationRule } from '../../pipeline/pack.ts';
+import { type Admission, Packer, type PackOptions, type PackPosition } from '../../pipeline/pack.ts';
 import type { PrepareCursor, Split } from '../../pipeline/shards/manifest.ts';
-import { chunkOf, documentHash, rowsOf, type TestDocument } from '../support/documents.ts';
+import { validationRule, type ValidationSettings } from '../../pipeline/validation.ts';
+import { chunkOf, documentHash, framed, rowsOf, type TestDocument } from '../support/documents.ts';
 
 const specialTokenIds = { pad: 0, unk: 1, cls: 2, sep: 3, mask: 4 };
 
-function optionsOf(options: Partial<PackOptions>): PackOptions {
+type TestOptions = PackOptions & ValidationSettings;
+
+function optionsOf(options: Partial<TestOptions>): TestOptions {
   return {
     maxSeqLen: 8,
     packing: 'concat',
@@ -21,13 +24,13 @@ function optionsOf(options: Partial<PackOptions>): PackOptions {
 /** All rows of both splits: what one packer makes of the chunks, ending with `remainder`. */
 function packAll(
   chunks: readonly (readonly TestDocument[])[],
-  options: PackOptions,
+  options: TestOptions,
   remainder: 'pad' | 'drop' = 'pad',
 ): Record<Split, number[][]> {
   const packer = new Packer(options);
   const rows: Record<Split, number[][]> = { train: [], validation: [] };
   for (const chunk of chunks) {
-    for (const group of packer.pack(chunkOf(chunk))) rows[group.split].push(...rowsOf(group));
+    for (const group of packer.pack(chunkOf(chunk, options))) rows[group.split].push(...rowsOf(group));
   }
   for (const split of ['train', 'validation'] as const) {
     const { group } = packer.finish(split, remainder);
@@ -36,12 +39,7 @@ function packAll(
   return rows;
 }
 
-/** What concatenation must give, said in the plainest way. */
-function framed(documents: readonly TestDocument[]): number[] {
-  return documents.filter((ids) => ids.length > 0).flatMap((ids) => [2, ...ids, 3]);
-}
-
-function splitOf(documents: readonly TestDocument[], split: Split, options: PackOptions): TestDocument[] {
+function splitOf(documents: readonly TestDocument[], split: Split, options: TestOptions): TestDocument[] {
   return documents.filter((ids) => {
     const [low, high] = documentHash(ids);
     return validationRule(options)(low, high) === (split === 'validation');
@@ -73,7 +71,7 @@ describe('concat', () => {
         const options = optionsOf({ ...given, packing: 'concat' });
         const rows = packAll(chunks, options);
         for (const split of ['train', 'validation'] as const) {
-          const wanted = framed(splitOf(chunks.flat(), split, options));
+          const wanted = splitOf(chunks.flat(), split, options).flatMap(framed);
           const got = rows[split].flat();
           expect(got.slice(0, wanted.length)).toEqual(wanted);
           expect(got.length).toBe(Math.ceil(wanted.length / options.maxSeqLen) * options.maxSeqLen);
@@ -167,7 +165,7 @@ describe('both', () => {
         const done: Record<Split, number[][]> = { train: [], validation: [] };
         const packer = new Packer(options);
         for (const [index, chunk] of chunks.entries()) {
-          for (const group of packer.pack(chunkOf(chunk))) {
+          for (const group of packer.pack(chunkOf(chunk, options))) {
             done[group.split].push(...rowsOf(group));
             // As at a commit: what validation has gathered goes out, the begun rows are carried.
             for (const split of ['train', 'validation'] as const) {
@@ -217,17 +215,86 @@ describe('both', () => {
   });
 });
 
+describe('with documents that are left out', () => {
+  it('makes the rows of the others, asks of each once and in order, and goes on from every group', () => {
+    const few = fc.array(fc.array(fc.integer({ min: 5, max: 7 }), { maxLength: 3 }), { maxLength: 40 });
+    let numDuplicates = 0;
+    fc.assert(
+      fc.property(few, someOptions, (documents, given) => {
+        const options = optionsOf(given);
+        const chunk = chunkOf(documents, { ...options, hasHashes: true });
+        const seen = new Set<string>();
+        const asked: number[] = [];
+        const admit: Admission = (hashes, index, numTokens) => {
+          asked.push(index);
+          expect(numTokens).toBe(documents[index]!.length);
+          const key = hashes.subarray(4 * index, 4 * index + 4).join();
+          const isNew = !seen.has(key);
+          seen.add(key);
+          return isNew;
+        };
+        const firsts = documents.filter(
+          (ids, place) => documents.findIndex((other) => other.join() === ids.join()) === place,
+        );
+        numDuplicates += documents.length - firsts.length;
+        const wanted = packAll([firsts], options);
+        const packer = new Packer(options, undefined, admit);
+        const rows: Record<Split, number[][]> = { train: [], validation: [] };
+        for (const group of packer.pack(chunk)) {
+          rows[group.split].push(...rowsOf(group));
+          // What lies behind the place to go on from has not been asked of.
+          expect(asked.at(-1)).toBeLessThan(packer.position.document + (packer.position.token > 0 ? 1 : 0));
+          const rest = new Packer(options, packer.carry, () => true);
+          expect(() => [...rest.pack(chunk, packer.position)]).not.toThrow();
+        }
+        expect(asked).toEqual(documents.map((_, index) => index));
+        for (const split of ['train', 'validation'] as const) {
+          const { group } = packer.finish(split, 'pad');
+          if (group !== undefined) rows[split].push(...rowsOf(group));
+        }
+        expect(rows).toEqual(wanted);
+      }),
+    );
+    expect(numDuplicates).toBeGreaterThan(100);
+  });
+
+  it('refuses documents that bring no hashes', () => {
+    const packer = new Packer(optionsOf({}), undefined, () => true);
+    expect(() => [...packer.pack(chunkOf([[5]]))]).toThrow('documents without hashes cannot be compared');
+  });
+});
+
+describe('the place to go on from', () => {
+  it.each([
+    ['within a document', [[5, 6, 7, 8, 9, 10, 11, 12]], { document: 0, token: 8 }],
+    ['in front of [SEP]', [[5, 6, 7, 8, 9, 10, 11]], { document: 0, token: 8 }],
+    ['behind [SEP]', [[5, 6, 7, 8, 9, 10], [5]], { document: 1, token: 0 }],
+    [
+      'behind [SEP], with documents without a token behind it',
+      [[5, 6, 7, 8, 9, 10], [], [], [5]],
+      { document: 1, token: 0 },
+    ],
+    ['behind [CLS]', [[], [5, 6, 7, 8, 9], [7, 8]], { document: 2, token: 1 }],
+    ['in a later document of a run', [[5], [], [5, 6], [7, 8]], { document: 3, token: 1 }],
+  ])('%s', (_, documents, position) => {
+    const packer = new Packer(optionsOf({ rowsPerGroup: 1 }));
+    const groups = packer.pack(chunkOf(documents));
+    expect(groups.next().value).toMatchObject({ rows: 1, tokens: 8 });
+    expect(packer.position).toEqual(position);
+  });
+});
+
 /** Rows of a packer that restarts at a place in the first chunk. */
 function packTail(
   chunks: readonly (readonly TestDocument[])[],
   at: PackPosition,
   carry: PrepareCursor['carry'],
-  options: PackOptions,
+  options: TestOptions,
 ): Record<Split, number[][]> {
   const packer = new Packer(options, carry);
   const rows: Record<Split, number[][]> = { train: [], validation: [] };
   for (const [index, chunk] of chunks.entries()) {
-    for (const group of packer.pack(chunkOf(chunk), index === 0 ? at : undefined)) {
+    for (const group of packer.pack(chunkOf(chunk, options), index === 0 ? at : undefined)) {
       rows[group.split].push(...rowsOf(group));
     }
   }

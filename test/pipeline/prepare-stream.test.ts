@@ -68,7 +68,7 @@ async function optionsFor(
   return {
     folder: await temporaryFolder(),
     settings,
-    pool: createJobPool({ spec, workers }),
+    pool: createJobPool({ spec, settings, workers }),
     specialTokenIds: spec.specialTokenIds,
     start: cursorAt(0),
     nextShard: { train: 0, validation: 0 },

@@ -52,6 +52,7 @@ afterEach(async () => {
 const spec = createSpec({
   vocabulary: ['[PAD]', '[UNK]', '[CLS]', '[SEP]', '[MASK]', 'a', 'b', '##a', '##b', '.'],
 });
+const settings = { validation: 0.3, seed: 1, dedup: 'exact' } as const;
 const faultyUrl = new URL('../support/faulty-tokenizer-worker.ts', import.meta.url);
 
 function chunkOf(index: number, documents: readonly string[]): DocumentChunk {
@@ -78,7 +79,7 @@ const manyChunks = (count: number): DocumentChunk[] =>
   );
 
 const expected = (chunks: readonly DocumentChunk[]): TokenChunk[] => {
-  const runner = createJobRunner(spec);
+  const runner = createJobRunner(spec, settings);
   return chunks.flatMap(({ documents, source, at, next, inputBytes }) => {
     const parts: TokenPart[] = [];
     runner.run({ kind: 'tokenize', documents, spares: [] }, (part) => parts.push(part as TokenPart));
@@ -87,10 +88,12 @@ const expected = (chunks: readonly DocumentChunk[]): TokenChunk[] => {
 };
 
 /** `tokenizeChunks` with a pool of its own, which ends with the stream. */
-const inPool = (options: Omit<JobPoolOptions, 'spec'>): OperatorFunction<DocumentChunk, TokenChunk> => {
+const inPool = (
+  options: Omit<JobPoolOptions, 'spec' | 'settings'>,
+): OperatorFunction<DocumentChunk, TokenChunk> => {
   return (source) =>
     defer(() => {
-      const pool = createJobPool({ spec, ...options });
+      const pool = createJobPool({ spec, settings, ...options });
       return source.pipe(
         tokenizeChunks(pool),
         finalize(() => {
@@ -205,7 +208,7 @@ describe('workers that fail', () => {
 });
 
 test.each([-1, 1.5, Number.NaN])('workers: %d is refused', (workers) => {
-  expect(() => createJobPool({ spec, workers })).toThrow(
+  expect(() => createJobPool({ spec, settings, workers })).toThrow(
     `workers is ${workers}, expected a whole number of at least 0`,
   );
 });

@@ -1,6 +1,7 @@
 import type { RowGroup } from '../../pipeline/pack.ts';
 import { keyOf } from '../../pipeline/random.ts';
 import type { InputCursor, TokenChunk } from '../../pipeline/types.ts';
+import { validationRule, type ValidationSettings } from '../../pipeline/validation.ts';
 
 /** A tokenized document of a test. */
 export type TestDocument = readonly number[];
@@ -12,20 +13,38 @@ export function documentHash(ids: TestDocument): readonly [number, number, numbe
 
 const nowhere: InputCursor = { sources: [], deliveredBytes: [] };
 
+export interface TestChunkOptions extends Partial<ValidationSettings> {
+  /** Whether the chunk brings hashes, by which duplicates are told. Default false. */
+  readonly hasHashes?: boolean;
+  readonly at?: InputCursor;
+  readonly next?: InputCursor;
+}
+
+/** [CLS] is 2 and [SEP] is 3. */
+export function framed(ids: TestDocument): TestDocument {
+  return ids.length === 0 ? [] : [2, ...ids, 3];
+}
+
 /** Documents as the tokenizer would deliver them. */
 export function chunkOf(
   documents: readonly TestDocument[],
-  at: InputCursor = nowhere,
-  next: InputCursor = nowhere,
+  { hasHashes = false, at = nowhere, next = nowhere, validation = 0, seed = 0 }: TestChunkOptions = {},
 ): TokenChunk {
   let end = 0;
+  const isValidation = validationRule({ validation, seed });
   return {
-    ids: Int32Array.from(documents.flat()),
+    ids: Int32Array.from(documents.flatMap(framed)),
     ends: Uint32Array.from(documents, (ids) => {
-      end += ids.length;
+      end += framed(ids).length;
       return end;
     }),
-    hashes: Uint32Array.from(documents.flatMap(documentHash)),
+    validation: Uint32Array.from(
+      documents.flatMap((ids, place) => {
+        const [low, high] = documentHash(ids);
+        return isValidation(low, high) ? [place] : [];
+      }),
+    ),
+    hashes: hasHashes ? Uint32Array.from(documents.flatMap(documentHash)) : undefined,
     firstDocument: 0,
     isLast: true,
     source: 0,
@@ -34,6 +53,7 @@ export function chunkOf(
     inputBytes: 0,
     textBytes: documents.flat().length,
     numCharacters: documents.flat().length,
+    numTokens: documents.flat().length,
     numUnknown: 0,
   };
 }

@@ -4,7 +4,8 @@ import { createJobRunner, type Job } from '../../pipeline/workers/jobs.ts';
 
 /** A worker that does what the first document of a chunk says, and else its work. */
 const port = parentPort!;
-const runner = createJobRunner((workerData as JobWorkerData).spec);
+const { spec, settings } = workerData as JobWorkerData;
+const runner = createJobRunner(spec, settings);
 const answer = (reply: JobReply): void => {
   port.postMessage(reply);
 };

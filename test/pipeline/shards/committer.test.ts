@@ -31,7 +31,12 @@ function randomChunks(count: number, seed = 7): TokenChunk[] {
       { length: random.below(12) },
       (): TestDocument => Array.from({ length: random.below(30) }, () => 5 + random.below(900)),
     );
-    return chunkOf(documents, cursorAt(index).input, cursorAt(index + 1).input);
+    return chunkOf(documents, {
+      ...settingsWith(),
+      hasHashes: true,
+      at: cursorAt(index).input,
+      next: cursorAt(index + 1).input,
+    });
   });
 }
 
@@ -186,9 +191,7 @@ describe('the last commit', () => {
       const totals = (await run({ folder, settings, chunks }))
         .map((commit) => commit.counts)
         .reduce(addTotals);
-      const framed = chunks
-        .flatMap(({ ends }) => [...ends].map((end, index) => end - (ends[index - 1] ?? 0)))
-        .reduce((sum, length) => sum + (length === 0 ? 0 : length + 2), 0);
+      const framed = chunks.reduce((sum, { ids }) => sum + ids.length, 0);
       expect(totals.tokens + totals.droppedTokens).toBe(framed);
       expect((totals.trainRows + totals.validationRows) * settings.maxSeqLen).toBe(
         totals.tokens + totals.paddingTokens,

@@ -12,8 +12,6 @@ function packed(documents: readonly (readonly number[])[], packing: 'concat' | '
     maxSeqLen: 6,
     packing,
     rowsPerGroup: 2,
-    validation: 0,
-    seed: 1,
     specialTokenIds: special,
   };
   const packer = new Packer(options);

@@ -45,6 +45,26 @@ test('a huge document has the ids of its words, as many times as they are there'
   expect(numUnknown).toBe(repeats * once.filter((id) => id === 100).length);
 });
 
+test('a huge document comes within [CLS] and [SEP] as others do', () => {
+  const tokenizer = createTokenizer(builtinTokenizer());
+  const { cls, sep } = tokenizer.specialTokenIds;
+  const once = tokenizer.encode(pattern);
+  const small = new TextEncoder().encode(pattern);
+  const text = new Uint8Array([...small, ...small, ...huge]);
+  const lengths = Uint32Array.of(small.length, small.length, 2 * small.length, text.length);
+  const { ids, ends, numTokens } = tokenizer.encodeDocuments(text, lengths, { addSpecialTokens: true });
+  const plain = tokenizer.encodeDocuments(text, lengths);
+  expect(plain.numTokens).toBe(plain.ids.length);
+  expect(numTokens).toBe(plain.ids.length);
+  // The second document is empty.
+  const frame = once.length + 2;
+  expect([...ends]).toEqual([frame, frame, 2 * frame, plain.ids.length + 6]);
+  expect([...ids.subarray(0, 2 * frame)]).toEqual([cls, ...once, sep, cls, ...once, sep]);
+  expect([ids[2 * frame], ids.at(-1)]).toEqual([cls, sep]);
+  const inner = ids.subarray(2 * frame + 1, -1);
+  expect(inner.every((id, index) => id === once[index % once.length])).toBe(true);
+});
+
 test('a huge document is not cut where an added token holds white space', () => {
   const spec = builtinTokenizer();
   const added = {
