@@ -91,7 +91,10 @@ async function describe(path: string, absolute: string, hashFile: HashFile): Pro
 
 function ownThread(): HashFile {
   const hasher = new FileHasher();
-  return async (file) => hasher.hash(file);
+  return (file) =>
+    new Promise((resolve) => {
+      resolve(hasher.hash(file));
+    });
 }
 
 /**
