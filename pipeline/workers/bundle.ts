@@ -38,7 +38,6 @@ async function bundle(path: string): Promise<string> {
       sourcemap: 'inline',
       sourcesContent: false,
       logLevel: 'silent',
-      logOverride: { 'empty-import-meta': 'error' },
     });
     return outputFiles[0]!.text;
   } finally {
