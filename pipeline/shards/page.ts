@@ -1,7 +1,9 @@
 import { crc32 } from 'node:zlib';
-import parquetTypes from 'parquetjs-lite/gen-nodejs/parquet_types.js';
-import { serializeThrift } from 'parquetjs-lite/lib/util.js';
 import { deltaBound, encodeDelta } from './delta.ts';
+import { pageHeader, varint } from './page-header.ts';
+
+/** `Encoding` of the format. */
+const DELTA_BINARY_PACKED = 5;
 
 /*
  * A column of lists of equal length needs no shredding: its levels follow from the two lengths. parquetjs-lite's own
@@ -21,8 +23,7 @@ export function encodeListPage(
   spare?: ArrayBuffer,
 ): Uint8Array<ArrayBuffer> {
   if (scratch.length < deltaBound(ids.length)) scratch = new Uint8Array(deltaBound(ids.length));
-  const { Encoding } = parquetTypes;
-  const content = { numRows, numValues: ids.length, encoding: Encoding.DELTA_BINARY_PACKED };
+  const content = { numRows, numValues: ids.length, encoding: DELTA_BINARY_PACKED };
   return dataPage(
     { ...content, ...listLevels(ids.length, numRows), values: encodeDelta(ids, scratch) },
     spare,
@@ -60,27 +61,16 @@ export function dataPage(
   { numRows, numValues, repetition, definition, values, encoding }: PageContent,
   spare?: ArrayBuffer,
 ): Uint8Array<ArrayBuffer> {
-  const levelsBytes = repetition.length + definition.length;
-  const bodyBytes = levelsBytes + values.length;
-
-  const header = new parquetTypes.PageHeader();
-  header.type = parquetTypes.PageType.DATA_PAGE_V2;
-  header.uncompressed_page_size = bodyBytes;
-  header.compressed_page_size = bodyBytes;
-  // Thrift has signed integers only.
-  header.crc = crc32(values, crc32(definition, crc32(repetition))) | 0;
-  const details = new parquetTypes.DataPageHeaderV2();
-  details.num_values = numValues;
-  details.num_nulls = 0;
-  details.num_rows = numRows;
-  details.encoding = encoding;
-  details.definition_levels_byte_length = definition.length;
-  details.repetition_levels_byte_length = repetition.length;
-  details.is_compressed = false;
-  header.data_page_header_v2 = details;
-
-  const headerBytes = serializeThrift(header);
-  const pageBytes = headerBytes.length + bodyBytes;
+  const headerBytes = pageHeader({
+    numRows,
+    numValues,
+    encoding,
+    repetitionBytes: repetition.length,
+    definitionBytes: definition.length,
+    valuesBytes: values.length,
+    crc: crc32(values, crc32(definition, crc32(repetition))),
+  });
+  const pageBytes = headerBytes.length + repetition.length + definition.length + values.length;
   const fits = spare !== undefined && spare.byteLength >= pageBytes;
   const page = new Uint8Array(fits ? spare : new ArrayBuffer(roomFor(pageBytes)), 0, pageBytes);
   let at = 0;
@@ -103,13 +93,4 @@ let scratch = new Uint8Array(0);
 function repetitionLevels(numRows: number, rowLength: number): Buffer {
   const row = [...varint(1 << 1), 0, ...(rowLength > 1 ? [...varint((rowLength - 1) << 1), 1] : [])];
   return Buffer.alloc(row.length * numRows, Buffer.from(row));
-}
-
-/** Unsigned LEB128, below 2^31. */
-function varint(value: number): number[] {
-  const bytes: number[] = [];
-  let rest = value;
-  for (; rest > 0x7f; rest >>>= 7) bytes.push((rest & 0x7f) | 0x80);
-  bytes.push(rest);
-  return bytes;
 }

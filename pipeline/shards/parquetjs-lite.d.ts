@@ -38,23 +38,6 @@ declare module 'parquetjs-lite' {
 
 declare module 'parquetjs-lite/gen-nodejs/parquet_types.js' {
   /** Thrift structures of the Parquet format: fields are assigned after construction. */
-  export class PageHeader {
-    type: number;
-    uncompressed_page_size: number;
-    compressed_page_size: number;
-    /** CRC-32 of what follows the header, as stored. */
-    crc: number;
-    data_page_header_v2: DataPageHeaderV2;
-  }
-  export class DataPageHeaderV2 {
-    num_values: number;
-    num_nulls: number;
-    num_rows: number;
-    encoding: number;
-    definition_levels_byte_length: number;
-    repetition_levels_byte_length: number;
-    is_compressed: boolean;
-  }
   export class RowGroup {
     columns: ColumnChunk[];
     total_byte_size: number;
@@ -74,7 +57,6 @@ declare module 'parquetjs-lite/gen-nodejs/parquet_types.js' {
     total_compressed_size: number;
     data_page_offset: number;
   }
-  export const PageType: { readonly DATA_PAGE_V2: number };
   export const Encoding: {
     readonly PLAIN: number;
     readonly DELTA_BINARY_PACKED: number;
@@ -82,9 +64,4 @@ declare module 'parquetjs-lite/gen-nodejs/parquet_types.js' {
   };
   export const CompressionCodec: { readonly UNCOMPRESSED: number };
   export const Type: { readonly INT32: number; readonly FLOAT: number; readonly BYTE_ARRAY: number };
-}
-
-declare module 'parquetjs-lite/lib/util.js' {
-  import type { PageHeader } from 'parquetjs-lite/gen-nodejs/parquet_types.js';
-  export function serializeThrift(structure: PageHeader): Buffer;
 }
