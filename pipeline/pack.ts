@@ -1,3 +1,4 @@
+import { alignedWith } from './spare-memory.ts';
 import type { PrepareCursor, Split } from './shards/manifest.ts';
 import type { SpecialTokenIds, TokenChunk } from './types.ts';
 
@@ -212,6 +213,7 @@ class SplitBuffer {
   readonly #capacity: number;
   readonly #pad: number;
   readonly #memoryFor: MemoryForIds;
+  readonly #scratch: Int32Array;
   #ids: Int32Array<ArrayBuffer>;
   #fill = 0;
   #padding = 0;
@@ -221,6 +223,8 @@ class SplitBuffer {
     this.#split = split;
     this.#maxSeqLen = options.maxSeqLen;
     this.#capacity = options.maxSeqLen * options.rowsPerGroup;
+    // One more for the alignment.
+    this.#scratch = new Int32Array(this.#capacity + 1);
     this.#pad = options.specialTokenIds.pad;
     this.#ids = memoryFor(this.#capacity);
     this.#ids.set(carry);
@@ -246,13 +250,21 @@ class SplitBuffer {
 
   append(ids: Int32Array, start: number, end: number): void {
     if (end - start > SHORT_COPY_IDS) {
-      this.#ids.set(ids.subarray(start, end), this.#fill);
+      this.#ids.set(this.#aligned(ids.subarray(start, end)), this.#fill);
     } else {
       const out = this.#ids;
       const shift = this.#fill - start;
       for (let index = start; index < end; index += 1) out[shift + index] = ids[index]!;
     }
     this.#fill += end - start;
+  }
+
+  /** Ids that can be copied fast to where they go: themselves, or a copy outside of shared memory. */
+  #aligned(ids: Int32Array): Int32Array {
+    if (alignedWith(4 * this.#fill, ids.byteOffset) === ids.byteOffset) return ids;
+    const first = alignedWith(ids.byteOffset, 0) / 4;
+    this.#scratch.set(ids, first);
+    return this.#scratch.subarray(first, first + ids.length);
   }
 
   padRow(): void {

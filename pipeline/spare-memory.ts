@@ -65,6 +65,14 @@ function largeEnough<M extends ArrayBufferLike>(
   return make(rounded <= MOST_BYTES ? rounded : numBytes);
 }
 
+/** V8 copies to and from shared memory words of so many bytes, but bytes where the two ends lie differently to them. */
+const WORD_BYTES = 8;
+
+/** The first place at or behind `place` that lies to words as `other` does: between the two, copies are ten times as fast. */
+export function alignedWith(other: number, place: number): number {
+  return place + ((other - place) & (WORD_BYTES - 1));
+}
+
 /**
  * Bytes for another thread. Many of them are moved there: only what collectors count do they free in time.
  * @param memory gives fewer

@@ -1,6 +1,6 @@
 import type { PageHeader } from 'hyparquet';
 import { parquetHeader } from 'hyparquet/src/column.js';
-import { bytesToSend, type SpareMemory } from '../spare-memory.ts';
+import { alignedWith, bytesToSend, type SpareMemory } from '../spare-memory.ts';
 import type { EncodedDocuments, EncodedPage } from '../types.ts';
 import type { ByteFile } from './byte-file.ts';
 import { MAX_CHUNK_BYTES, MAX_CHUNK_DOCUMENTS } from './chunker.ts';
@@ -292,14 +292,20 @@ class UnitBuilder {
   }
 
   take(): EncodedUnit {
-    const numBytes = this.#pages.reduce((sum, page) => sum + page.bytes.length, 0);
-    const bytes = bytesToSend(this.#memory, numBytes);
-    let start = 0;
-    const pages = this.#pages.map(({ group, fileOffset, firstRow, codec, skipValues, bytes: part }) => {
-      bytes.set(part, start);
-      start += part.length;
-      return { group, fileOffset, firstRow, codec, skipValues, start: start - part.length, end: start };
+    let numBytes = 0;
+    const starts = this.#pages.map(({ bytes: { byteOffset, length } }) => {
+      const start = alignedWith(byteOffset, numBytes);
+      numBytes = start + length;
+      return start;
     });
+    const bytes = bytesToSend(this.#memory, numBytes);
+    const pages = this.#pages.map(
+      ({ group, fileOffset, firstRow, codec, skipValues, bytes: part }, index) => {
+        const start = starts[index]!;
+        bytes.set(part, start);
+        return { group, fileOffset, firstRow, codec, skipValues, start, end: start + part.length };
+      },
+    );
     const schemaPath = this.#schemaPath;
     const documents = { kind: 'parquet', name: this.#name, bytes, pages, schemaPath } as const;
     const unit = { kind: 'encoded', documents, textBytes: this.#textBytes, end: this.#end! } as const;

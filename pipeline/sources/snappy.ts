@@ -1,3 +1,4 @@
+import { alignedWith } from '../spare-memory.ts';
 import { assemble, defineFunction, type FunctionBuilder, type I32, type Local } from '../wasm/assembler.ts';
 import { i32, v128 } from '../wasm/instructions.ts';
 
@@ -145,12 +146,13 @@ export class SnappyDecompressor {
   decompress(input: Uint8Array, length: number): Uint8Array {
     const { value, numBytes } = lengthIn(input);
     if (value !== length) throw new Error(`its Snappy data claims ${value} bytes, expected ${length}`);
-    const inputEnd = PADDING + input.length;
+    const inputStart = alignedWith(input.byteOffset, PADDING);
+    const inputEnd = inputStart + input.length;
     const out = inputEnd + PADDING;
     const missing = Math.ceil((out + length + PADDING - this.#memory.buffer.byteLength) / PAGE_BYTES);
     if (missing > 0) this.#memory.grow(missing);
-    new Uint8Array(this.#memory.buffer).set(input, PADDING);
-    const end = this.#functions.decompress(PADDING + numBytes, inputEnd, out, out + length);
+    new Uint8Array(this.#memory.buffer).set(input, inputStart);
+    const end = this.#functions.decompress(inputStart + numBytes, inputEnd, out, out + length);
     if (end !== out + length) throw new Error('its Snappy data is damaged');
     return new Uint8Array(this.#memory.buffer, out, length);
   }

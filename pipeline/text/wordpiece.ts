@@ -183,10 +183,10 @@ class WordPieceTokenizer implements Tokenizer {
       ? this.#encodeBySegments(text, textEnds, this.#isBlank)
       : [this.#encodeAtOnce(text, textEnds)];
     const count = parts.reduce((sum, part) => sum + part.length, 0);
-    // One piece of memory for both.
-    const memory = memoryFor(4 * (numDocuments + count));
-    const ends = new Uint32Array(memory, 0, numDocuments);
-    const ids = new Int32Array(memory, ends.byteLength, count);
+    // One piece of memory for both; ids in front, where they lie to words as those of the scanner do.
+    const memory = memoryFor(4 * (count + numDocuments));
+    const ids = new Int32Array(memory, 0, count);
+    const ends = new Uint32Array(memory, ids.byteLength, numDocuments);
     ends.set(this.#ends.subarray(0, numDocuments));
     let numUnknown = 0;
     let at = 0;
