@@ -7,7 +7,8 @@
  * Without files a corpus of each shape is made up (bench/corpus.ts); its files are there several times over, so that
  * neither making it nor the start of a process is most of what is measured. Python with `datasets` and `transformers`
  * is looked for on the path and in TACO_PYTHON; without it only ours is measured. Times are of whole processes, start
- * included; the steady rate is that of what the copies add to the corpus alone. The peer is measured on the corpus
+ * included; the steady rate is that of what the copies add to the corpus alone. A factor is the median of those of the
+ * rounds, whose runs are one behind the other: the speed of a machine that others use too changes within minutes. The peer is measured on the corpus
  * alone and on half of it, to see that its rate does not grow with the size, and compared by the better of the two.
  * Memory is the peak of the process, or of all of a peer's together; processor time tells on a busy machine what the
  * clock does not.
@@ -103,7 +104,7 @@ function report(name: string, runs: readonly Measured[], { textBytes, tokens }: 
   const peak = Math.max(...runs.map((run) => run.peakBytes));
   const rate = textBytes / 1e6 / seconds;
   console.log(
-    `  ${name.padEnd(34)}${rate.toFixed(1).padStart(7)} MB/s ${(tokens / 1e6 / seconds).toFixed(2).padStart(7)} M tokens/s ${(peak / 1e6).toFixed(0).padStart(6)} MB  (${seconds.toFixed(2)} s, processor ${cpu.toFixed(2)} s)`,
+    `  ${name.padEnd(34)}${rate.toFixed(1).padStart(7)} MB/s ${(tokens / 1e6 / seconds).toFixed(2).padStart(7)} M tokens/s ${(peak / 1e6).toFixed(0).padStart(6)} MB  (${seconds.toFixed(2)} s, processor ${cpu.toFixed(2)} s, ${(cpu / seconds).toFixed(2)} busy)`,
   );
   return seconds;
 }
@@ -220,7 +221,11 @@ async function benchShape(
   );
   const oneSeconds = report('ours, 1 worker', whole.one, whole.facts);
   const twoSeconds = report('ours, 2 workers', whole.two, whole.facts);
-  console.log(`  2 workers are ${(oneSeconds / twoSeconds).toFixed(2)} times as fast as 1, start included`);
+  const factors = whole.one.map(({ seconds }, round) => seconds / whole.two[round]!.seconds);
+  const allFactors = factors.map((factor) => factor.toFixed(2)).join(', ');
+  console.log(
+    `  2 workers are ${median(factors).toFixed(2)} times as fast as 1, start included (by rounds: ${allFactors})`,
+  );
   let facts = whole.facts;
   if (copies > 1) {
     const single = await inTurns(`file:${files}`);
