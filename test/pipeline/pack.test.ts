@@ -264,6 +264,23 @@ describe('with documents that are left out', () => {
   });
 });
 
+it('makes the same rows wherever the ids lie in shared memory', () => {
+  const lengths = fc.array(fc.integer({ min: 1, max: 200 }), { minLength: 1, maxLength: 12 });
+  fc.assert(
+    fc.property(lengths, fc.nat(3), fc.integer({ min: 3, max: 90 }), (sizes, lead, maxSeqLen) => {
+      const documents = sizes.map((size, index) =>
+        Array.from({ length: size }, (_, place) => 1000 * index + place),
+      );
+      const options = optionsOf({ maxSeqLen, rowsPerGroup: 3, validation: 0.2 });
+      const chunk = chunkOf(documents, options);
+      const ids = new Int32Array(new SharedArrayBuffer(4 * (lead + chunk.ids.length)), 4 * lead);
+      ids.set(chunk.ids);
+      const groupsOf = (part: typeof chunk) => [...new Packer(options).pack(part)];
+      expect(groupsOf({ ...chunk, ids })).toEqual(groupsOf(chunk));
+    }),
+  );
+});
+
 describe('the place to go on from', () => {
   it.each([
     ['within a document', [[5, 6, 7, 8, 9, 10, 11, 12]], { document: 0, token: 8 }],

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { ownMemory, SpareMemory } from '../../pipeline/spare-memory.ts';
+import { alignedWith, ownMemory, SpareMemory } from '../../pipeline/spare-memory.ts';
 
 describe('spare memory', () => {
   it('is large enough, in one hand at a time, and bounded', () => {
@@ -29,5 +29,18 @@ describe('spare memory', () => {
     const memory = spares.takeBytes(100_000);
     spares.give(memory);
     expect(spares.takeBytes(110_000)).toBe(memory);
+  });
+});
+
+describe('a place that lies alike', () => {
+  it('is the first one behind', () => {
+    for (let other = 0; other < 24; other += 1) {
+      for (let place = 0; place < 24; place += 1) {
+        const aligned = alignedWith(other, place);
+        expect(aligned % 8).toBe(other % 8);
+        expect(aligned).toBeGreaterThanOrEqual(place);
+        expect(aligned).toBeLessThan(place + 8);
+      }
+    }
   });
 });

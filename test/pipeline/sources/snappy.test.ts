@@ -68,6 +68,12 @@ describe('Snappy', () => {
       fc.property(elements, (list) => {
         const { input, output } = write(list);
         expect(snappy.decompress(input, output.length)).toEqual(output);
+        // Wherever the input lies.
+        for (let lead = 0; lead < 8; lead += 1) {
+          const moved = new Uint8Array(lead + input.length).subarray(lead);
+          moved.set(input);
+          expect(snappy.decompress(moved, output.length)).toEqual(output);
+        }
       }),
       { numRuns: 300 },
     );
