@@ -48,10 +48,11 @@ describe('preparation killed at random moments', () => {
   });
 });
 
+// Each makes dozens of commits, every one of which waits for the disk.
 describe.each([
   { packing: 'concat', remainder: 'pad' },
   { packing: 'documents', remainder: 'drop' },
-] as const)('preparation of mixed sources with $packing packing', (settings) => {
+] as const)('preparation of mixed sources with $packing packing', { timeout: 180_000 }, (settings) => {
   it('stopped before any commit, at each and after the last, goes on to identical bytes', async () => {
     const { files, commits } = await uninterrupted(settings);
     expect(commits).toBeGreaterThan(5);
