@@ -21,7 +21,8 @@ export class FileHasher {
 
   /** @throws TacoError `not-found` or `disk` */
   hash({ path, name }: Pick<FileToHash, 'path' | 'name'>): string {
-    const block = (this.#block ??= new Uint8Array(BLOCK_BYTES));
+    this.#block ??= new Uint8Array(BLOCK_BYTES);
+    const block = this.#block;
     const hash = createHash('sha256');
     try {
       const file = openSync(path, 'r');
