@@ -10,24 +10,48 @@ const DELTA_BINARY_PACKED = 5;
  * way, value by value, is some ten times slower.
  */
 
+/** Rows of equal length. */
+export interface ListRows {
+  /** [rows * row length] */
+  readonly ids: Int32Array<ArrayBuffer>;
+  readonly rows: number;
+}
+
+/** Pages with their headers, one after another in a buffer of their own. */
+export interface ListPages {
+  readonly bytes: Uint8Array<ArrayBuffer>;
+  /** [num pages] exclusive end of each in `bytes`. */
+  readonly ends: readonly number[];
+}
+
 /**
- * Encodes rows of equal length as one data page (format version 2, DELTA_BINARY_PACKED, no codec) of a
+ * Encodes each group of rows as one data page (format version 2, DELTA_BINARY_PACKED, no codec) of a
  * `required group (LIST) { repeated group list { required int32 element } }`.
- * @param ids [numRows * rowLength]
- * @param spare memory for the page, used if it is large enough
- * @returns the page with its header, in a buffer of its own
+ * @param spare memory for the pages, used if it is large enough
  */
-export function encodeListPage(
-  ids: Int32Array,
-  numRows: number,
-  spare?: ArrayBuffer,
-): Uint8Array<ArrayBuffer> {
-  if (scratch.length < deltaBound(ids.length)) scratch = new Uint8Array(deltaBound(ids.length));
-  const content = { numRows, numValues: ids.length, encoding: DELTA_BINARY_PACKED };
-  return dataPage(
-    { ...content, ...listLevels(ids.length, numRows), values: encodeDelta(ids, scratch) },
-    spare,
-  );
+export function encodeListPages(groups: readonly ListRows[], spare?: ArrayBuffer): ListPages {
+  let memory = spare ?? new ArrayBuffer(0);
+  const ends: number[] = [];
+  let end = 0;
+  for (const { ids, rows } of groups) {
+    if (scratch.length < deltaBound(ids.length)) scratch = new Uint8Array(deltaBound(ids.length));
+    const content = { numRows: rows, numValues: ids.length, encoding: DELTA_BINARY_PACKED };
+    const page = dataPage(
+      { ...content, ...listLevels(ids.length, rows), values: encodeDelta(ids, scratch) },
+      (numBytes) => {
+        if (memory.byteLength < end + numBytes) {
+          // The others will be about as large.
+          const larger = new Uint8Array(roomFor(end + numBytes * (groups.length - ends.length)));
+          larger.set(new Uint8Array(memory, 0, end));
+          memory = larger.buffer;
+        }
+        return new Uint8Array(memory, end, numBytes);
+      },
+    );
+    end += page.length;
+    ends.push(end);
+  }
+  return { bytes: new Uint8Array(memory, 0, end), ends };
 }
 
 /** What a data page holds. */
@@ -55,11 +79,11 @@ export function listLevels(
 
 /**
  * A data page of format version 2 without codec, with its header and a checksum.
- * @param spare memory for the page, used if it is large enough
+ * @param placeFor gives so many bytes of memory for the page
  */
 export function dataPage(
   { numRows, numValues, repetition, definition, values, encoding }: PageContent,
-  spare?: ArrayBuffer,
+  placeFor: (numBytes: number) => Uint8Array<ArrayBuffer> = (numBytes) => new Uint8Array(numBytes),
 ): Uint8Array<ArrayBuffer> {
   const headerBytes = pageHeader({
     numRows,
@@ -70,20 +94,19 @@ export function dataPage(
     valuesBytes: values.length,
     crc: crc32(values, crc32(definition, crc32(repetition))),
   });
-  const pageBytes = headerBytes.length + repetition.length + definition.length + values.length;
-  const fits = spare !== undefined && spare.byteLength >= pageBytes;
-  const page = new Uint8Array(fits ? spare : new ArrayBuffer(roomFor(pageBytes)), 0, pageBytes);
+  const parts = [headerBytes, repetition, definition, values];
+  const page = placeFor(parts.reduce((sum, { length }) => sum + length, 0));
   let at = 0;
-  for (const part of [headerBytes, repetition, definition, values]) {
+  for (const part of parts) {
     page.set(part, at);
     at += part.length;
   }
   return page;
 }
 
-/** Pages of a shard differ by a few bytes: with some room at its end the memory of one suits the next. */
-function roomFor(pageBytes: number): number {
-  return Math.ceil(pageBytes / 4096) * 4096 + 4096;
+/** Pages of a shard differ by a few bytes: with some room at its end the memory of some suits the next. */
+function roomFor(numBytes: number): number {
+  return Math.ceil(numBytes / 65_536) * 65_536 + 65_536;
 }
 
 /** Kept from call to call: fresh memory for every page costs as much as the encoding. */

@@ -6,6 +6,7 @@ import { AtomicFile } from './atomic.ts';
 import { rowGroup } from './row-group.ts';
 import type { ManifestShard, Split } from './manifest.ts';
 import { shardFile } from './manifest.ts';
+import type { ListPages, ListRows } from './page.ts';
 
 const schema = new parquet.ParquetSchema({
   input_ids: {
@@ -24,19 +25,22 @@ const leafPath = ['input_ids', 'list', 'element'];
 
 /** Makes the pages of row groups, perhaps in other threads. */
 export interface PageEncoder {
-  /**
-   * @param ids [rows * maxSeqLen]; not the caller's any more
-   * @returns the page with its header
-   */
-  encode(ids: RowGroup['ids'], rows: number): Promise<Uint8Array<ArrayBuffer>>;
+  /** @param groups whose ids are not the caller's any more */
+  encode(groups: readonly ListRows[]): Promise<ListPages>;
   /** Memory for ids to be encoded. */
   memoryForRows?(numIds: number): RowGroup['ids'];
-  /** Takes back the memory of a page that is written. */
-  recycle?(page: Uint8Array<ArrayBuffer>): void;
+  /** Takes back the memory of pages that are written. */
+  recycle?(pages: ListPages['bytes']): void;
 }
 
-/** Row groups that are being encoded or wait to be written: enough that no thread waits for another. */
-export const MAX_GROUPS_UNDER_WAY = 8;
+/** Row groups are encoded and written several at a time: each time wakes three threads up. */
+const MAX_GROUPS_AT_A_TIME = 8;
+/** Long rows make large groups: fewer of those. */
+const MAX_IDS_AT_A_TIME = 524_288;
+/** Times under way, enough that no thread waits for another. */
+export const MAX_TIMES_UNDER_WAY = 8;
+/** Row groups that are being encoded or wait to be written, at most. */
+export const MAX_GROUPS_UNDER_WAY = MAX_GROUPS_AT_A_TIME * MAX_TIMES_UNDER_WAY;
 
 /** A shard's own facts; where it ends is the committer's knowledge. */
 export type WrittenShard = Omit<ManifestShard, 'end'>;
@@ -51,7 +55,10 @@ export class ShardWriter {
   readonly #file: AtomicFile;
   readonly #encoder: PageEncoder;
   readonly #envelope: InstanceType<typeof parquet.ParquetEnvelopeWriter>;
-  /** Groups under way, the oldest first; each settles after the one before it. */
+  /** Groups that wait until they are enough to be encoded. */
+  #waiting: ListRows[] = [];
+  #numWaitingIds = 0;
+  /** Of those under way, the oldest first; each settles after the one before it. */
   readonly #underWay: Promise<void>[] = [];
   #rows = 0;
   #tokens = 0;
@@ -98,34 +105,48 @@ export class ShardWriter {
    * Takes one row group, whose `ids` are not the caller's any more. Settles as soon as there is room for another.
    * @throws TacoError `disk`, of this group or of one before it
    */
-  async write(group: RowGroup): Promise<void> {
-    const size = { rows: group.rows, numIds: group.ids.length };
-    const page = this.#encoder.encode(group.ids, group.rows);
-    const written = this.#append(page, size, this.#underWay.at(-1));
+  async write({ ids, rows, tokens }: RowGroup): Promise<void> {
+    this.#waiting.push({ ids, rows });
+    this.#numWaitingIds += ids.length;
+    this.#rows += rows;
+    this.#tokens += tokens;
+    if (this.#waiting.length < MAX_GROUPS_AT_A_TIME && this.#numWaitingIds < MAX_IDS_AT_A_TIME) return;
+    this.#encodeWaiting();
+    while (this.#underWay.length > MAX_TIMES_UNDER_WAY) await this.#underWay.shift();
+  }
+
+  #encodeWaiting(): void {
+    if (this.#waiting.length === 0) return;
+    const sizes = this.#waiting.map(({ ids, rows }) => ({ rows, numIds: ids.length }));
+    const written = this.#append(this.#encoder.encode(this.#waiting), sizes, this.#underWay.at(-1));
     // Awaited later, in order; until then a failure must not count as unhandled.
     written.catch(() => undefined);
     this.#underWay.push(written);
-    this.#rows += group.rows;
-    this.#tokens += group.tokens;
-    while (this.#underWay.length > MAX_GROUPS_UNDER_WAY) await this.#underWay.shift();
+    this.#waiting = [];
+    this.#numWaitingIds = 0;
   }
 
   async #append(
-    encoding: ReturnType<PageEncoder['encode']>,
-    { rows, numIds }: { readonly rows: number; readonly numIds: number },
+    encoding: Promise<ListPages>,
+    sizes: readonly GroupSize[],
     before: Promise<void> | undefined,
   ): Promise<void> {
     // Both at once: a failure of the encoding is noticed however long the one before takes.
-    const [page] = await Promise.all([encoding, before]);
+    const [{ bytes, ends }] = await Promise.all([encoding, before]);
     // parquetjs-lite's own writeRowGroup copies a page three times, and knows neither this encoding nor the true sizes.
-    this.#envelope.rowGroups.push(rowGroupOf(page.length, this.#envelope.offset, { rows, numIds }));
-    this.#envelope.rowCount += rows;
-    await this.#envelope.writeSection(page);
-    this.#encoder.recycle?.(page);
+    const { offset, rowGroups } = this.#envelope;
+    for (const [index, size] of sizes.entries()) {
+      const start = index === 0 ? 0 : ends[index - 1]!;
+      rowGroups.push(rowGroupOf(ends[index]! - start, offset + start, size));
+      this.#envelope.rowCount += size.rows;
+    }
+    await this.#envelope.writeSection(bytes);
+    this.#encoder.recycle?.(bytes);
   }
 
   /** Writes the footer and puts the file under its final name. @throws TacoError `disk` */
   async finish(): Promise<WrittenShard> {
+    this.#encodeWaiting();
     await Promise.all(this.#underWay);
     await this.#envelope.writeFooter({});
     const { bytes, sha256 } = await this.#file.commit();
@@ -139,12 +160,13 @@ export class ShardWriter {
   }
 }
 
+interface GroupSize {
+  readonly rows: number;
+  readonly numIds: number;
+}
+
 /** Metadata of a row group that is one page at `offset`. */
-function rowGroupOf(
-  pageBytes: number,
-  offset: number,
-  { rows, numIds }: { readonly rows: number; readonly numIds: number },
-): parquetTypes.RowGroup {
+function rowGroupOf(pageBytes: number, offset: number, { rows, numIds }: GroupSize): parquetTypes.RowGroup {
   const { Encoding, Type } = parquetTypes;
   return rowGroup(rows, [
     {

@@ -1,12 +1,20 @@
 import { TacoError } from '../errors.ts';
-import { MAX_GROUPS_UNDER_WAY } from '../shards/writer.ts';
+import type { ListPages, ListRows } from '../shards/page.ts';
+import { MAX_GROUPS_UNDER_WAY, MAX_TIMES_UNDER_WAY } from '../shards/writer.ts';
 import type { FileToHash } from '../sources/file-hash.ts';
 import { ownMemory, sharedMemory, SpareMemory } from '../spare-memory.ts';
 import { addStageTimes, type StageTimes } from '../stage-times.ts';
 import type { TokenizerSpec } from '../text/vocabulary.ts';
 import type { DocumentChunk } from '../types.ts';
 import { type AssignedJob, JobThread } from './job-thread.ts';
-import { bytesOf, createJobRunner, type JobResult, MAX_PART_BYTES, type TokenPart } from './jobs.ts';
+import {
+  bytesOf,
+  createJobRunner,
+  type JobResult,
+  MAX_PART_BYTES,
+  memoryOf,
+  type TokenPart,
+} from './jobs.ts';
 import type { DocumentSettings } from './part-encoder.ts';
 
 export interface JobPoolOptions {
@@ -34,13 +42,13 @@ export interface JobPool {
    *   the error of the documents; from then on every job does
    */
   tokenize(chunk: DocumentChunk, onPart: (part: TokenPart) => void): Promise<void>;
-  /** Encodes a row group, whose buffer is moved, as the page of a shard. Rejects as `tokenize`. */
-  encode(ids: Int32Array<ArrayBuffer>, rows: number): Promise<Uint8Array<ArrayBuffer>>;
+  /** Encodes row groups, whose buffers are moved, as pages of a shard. Rejects as `tokenize`. */
+  encode(groups: readonly ListRows[]): Promise<ListPages>;
   /** Hashes a file, see `HashFile`. Rejects as `tokenize`, with what is wrong with the file too. */
   hash(file: FileToHash): Promise<string>;
   /** Memory for `numIds` ids to be encoded: that of ids that were, if there are some. What is in it is left as it is. */
   memoryForRows(numIds: number): Int32Array<ArrayBuffer>;
-  /** Takes back the memory of ids, ends and hashes or of a page that nobody reads any more: a later job has its result there. */
+  /** Takes back the memory of ids, ends and hashes or of pages that nobody reads any more: a later job has its result there. */
   recycle(result: Int32Array | Uint8Array<ArrayBuffer>): void;
   /** Ends the threads at once. Jobs under way reject with TacoError `worker`. */
   end(): void;
@@ -69,7 +77,7 @@ export function createJobPool(options: JobPoolOptions): JobPool {
     });
   }
   const dispatch = workers === 0 ? ownThread(options) : threadsOf(options);
-  const run = (asked: Omit<QueuedJob, 'onDone' | 'reject'>): Promise<ArrayBuffer | undefined> =>
+  const run = (asked: Omit<QueuedJob, 'onDone' | 'reject'>): Promise<readonly ArrayBuffer[]> =>
     new Promise((resolve, reject) => {
       dispatch.run({
         ...asked,
@@ -83,7 +91,7 @@ export function createJobPool(options: JobPoolOptions): JobPool {
   const spares = {
     tokens: new SpareMemory(sharedMemory, tokenizerWindow(workers) + 1),
     rows: new SpareMemory(ownMemory, MAX_GROUPS_UNDER_WAY),
-    pages: new SpareMemory(ownMemory, MAX_GROUPS_UNDER_WAY),
+    pages: new SpareMemory(ownMemory, MAX_TIMES_UNDER_WAY),
   };
   /** For each part of a chunk. */
   const sparesFor = (textBytes: number): SharedArrayBuffer[] => {
@@ -105,19 +113,19 @@ export function createJobPool(options: JobPoolOptions): JobPool {
       const { buffer } = bytesOf(documents);
       if (buffer instanceof SharedArrayBuffer) reuse?.(buffer);
     },
-    async encode(ids, rows) {
-      let page: JobResult | undefined;
+    async encode(groups) {
+      let pages: JobResult | undefined;
       const memory = await run({
-        job: { kind: 'encode', ids, rows, spare: spares.pages.take() },
-        sizeBytes: ids.byteLength,
+        job: { kind: 'encode', groups, spare: spares.pages.take() },
+        sizeBytes: groups.reduce((sum, { ids }) => sum + ids.byteLength, 0),
         // What is packed leaves memory before more comes in.
         isUrgent: true,
         onResult: (result) => {
-          page = result;
+          pages = result;
         },
       });
-      if (memory !== undefined) spares.rows.give(memory);
-      return page as Uint8Array<ArrayBuffer>;
+      for (const ids of memory) spares.rows.give(ids);
+      return pages as ListPages;
     },
     async hash(file) {
       let digest: JobResult | undefined;
@@ -158,7 +166,7 @@ function ownThread({ spec, settings }: JobPoolOptions): Dispatcher {
     start: () => undefined,
     run: ({ job, onResult, onDone, reject }) => {
       try {
-        onDone(runner.run(job, onResult), job.kind === 'encode' ? job.ids.buffer : undefined);
+        onDone(runner.run(job, onResult), memoryOf(job));
       } catch (error) {
         reject(error as TacoError);
       }

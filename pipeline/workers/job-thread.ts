@@ -1,7 +1,8 @@
 import { messageOf, TacoError, restoredError } from '../errors.ts';
 import type { StageTimes } from '../stage-times.ts';
-import type { JobReply, JobWorkerData } from './job-worker.ts';
-import { type Job, type JobResult, movable } from './jobs.ts';
+import type { JobReply } from './job-replies.ts';
+import type { JobWorkerData } from './job-worker.ts';
+import { type Job, type JobResult, memoryOf, movable } from './jobs.ts';
 import { startWorker, type WorkerThread } from './worker-thread.ts';
 
 /** Text that makes the patience with a worker grow by its base again. */
@@ -28,7 +29,7 @@ export interface AssignedJob {
   readonly sizeBytes: number;
   readonly onResult: (result: JobResult) => void;
   /** @param memory that of ids that were encoded, given back */
-  readonly onDone: (times: Partial<StageTimes>, memory: ArrayBuffer | undefined) => void;
+  readonly onDone: (times: Partial<StageTimes>, memory: readonly ArrayBuffer[]) => void;
 }
 
 /** One worker thread that does jobs in order, with an eye on whether it lives. */
@@ -92,11 +93,12 @@ export class JobThread {
         this.#pending[0]!.onResult(reply.result);
         return;
       case 'done': {
-        const { onDone } = this.#pending.shift()!;
+        const { onResult, onDone } = this.#pending.shift()!;
         if (this.#pending.length === 0) {
           clearInterval(this.#watch);
           this.#watch = undefined;
         }
+        onResult(reply.result);
         onDone(reply.times, reply.memory);
         return;
       }
@@ -129,7 +131,7 @@ export class JobThread {
 
 function buffersOf(job: Job): ArrayBuffer[] {
   if (job.kind === 'hash') return [];
-  if (job.kind === 'encode') return movable(job.ids.buffer, job.spare);
+  if (job.kind === 'encode') return [...memoryOf(job), ...movable(job.spare)];
   const { documents } = job;
   return documents.kind === 'text'
     ? movable(documents.text.buffer, documents.ends.buffer)

@@ -1,4 +1,4 @@
-import { encodeListPage } from '../shards/page.ts';
+import { encodeListPages, type ListPages, type ListRows } from '../shards/page.ts';
 import { FileHasher, type FileToHash } from '../sources/file-hash.ts';
 import { PageDecoder } from '../sources/parquet-decode.ts';
 import type { StageTimes } from '../stage-times.ts';
@@ -16,12 +16,11 @@ export interface TokenizeJob {
   readonly spares: readonly SharedArrayBuffer[];
 }
 
-/** The page of a row group: see `encodeListPage`. */
+/** The pages of row groups: see `encodeListPages`. */
 export interface EncodeJob {
   readonly kind: 'encode';
-  readonly ids: Int32Array<ArrayBuffer>;
-  readonly rows: number;
-  /** Memory for the page, used if it is large enough. */
+  readonly groups: readonly ListRows[];
+  /** Memory for the pages, used if it is large enough. */
   readonly spare: ArrayBuffer | undefined;
 }
 
@@ -41,11 +40,16 @@ export function movable(...buffers: readonly (ArrayBufferLike | undefined)[]): A
   return [...new Set(buffers.filter((buffer) => buffer instanceof ArrayBuffer))];
 }
 
+/** That of ids to be encoded, which whoever asked for it gets back. */
+export function memoryOf(job: Job): ArrayBuffer[] {
+  return job.kind === 'encode' ? movable(...job.groups.map(({ ids }) => ids.buffer)) : [];
+}
+
 /** What is known of a chunk's tokens without knowing where the chunk comes from. */
 export type TokenPart = Omit<TokenChunk, 'source' | 'at' | 'next' | 'inputBytes'>;
 
-/** What a job gives, in order: parts of a chunk the last of which says so, one page, or one digest. */
-export type JobResult = TokenPart | Uint8Array<ArrayBuffer> | string;
+/** What a job gives, in order: parts of a chunk the last of which says so, pages, or a digest. */
+export type JobResult = TokenPart | ListPages | string;
 
 /** Does jobs, one after another, in the thread that calls it. */
 export interface JobRunner {
@@ -94,7 +98,7 @@ export function createJobRunner(spec: TokenizerSpec, settings: DocumentSettings)
         case 'tokenize':
           return tokenize(job, emit);
         case 'encode':
-          emit(encodeListPage(job.ids, job.rows, job.spare));
+          emit(encodeListPages(job.groups, job.spare));
           return { encode: performance.now() - startedAt };
         case 'hash':
           emit(hasher.hash(job.file));

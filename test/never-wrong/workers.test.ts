@@ -122,9 +122,11 @@ describe('a tokenizer worker in the middle of preparation', () => {
     'that hangs (%s) ends it after its patience in one line, and the next run goes on',
     async (order) => {
       // The worker obeys the first document of a chunk, and every source begins one.
-      const source = join(home, `${order}.jsonl`);
-      await writeJsonLines(source, [order, 'and what comes behind it']);
-      const sources = [`file:${join(home, 'texts.jsonl')}`, `file:${source}`];
+      await writeJsonLines(join(home, `${order}.jsonl`), [order, 'and what comes behind it']);
+      // Some shards are there before the thread comes to it.
+      const sources = ['texts.jsonl', 'texts.parquet', `${order}.jsonl`].map(
+        (name) => `file:${join(home, name)}`,
+      );
       const config = configWith({ sources, workers: 1 });
       const actual = await vi.importActual<typeof workerThread>('../../pipeline/workers/worker-thread.ts');
       let hasOrder = false;

@@ -1,5 +1,6 @@
 import { parentPort, workerData } from 'node:worker_threads';
-import type { JobReply, JobWorkerData } from '../../pipeline/workers/job-worker.ts';
+import { answerJob, type JobReply } from '../../pipeline/workers/job-replies.ts';
+import type { JobWorkerData } from '../../pipeline/workers/job-worker.ts';
 import { createJobRunner, type Job } from '../../pipeline/workers/jobs.ts';
 
 /** A worker that does what the first document of a chunk says, and else its work. */
@@ -21,10 +22,7 @@ port.on('message', (job: Job) => {
     answer({ kind: 'error', error: { message: 'refused by the worker', details: undefined } });
     return;
   }
-  const times = runner.run(job, (result) => {
-    answer({ kind: 'result', result });
-  });
-  answer({ kind: 'done', times });
+  answerJob(runner, job, answer);
 });
 
 function orderOf(job: Job): string {

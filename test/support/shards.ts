@@ -2,7 +2,7 @@ import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { RowGroup } from '../../pipeline/pack.ts';
 import { Random } from '../../pipeline/random.ts';
-import { encodeListPage } from '../../pipeline/shards/page.ts';
+import { encodeListPages } from '../../pipeline/shards/page.ts';
 import { type PageEncoder, ShardWriter, type WrittenShard } from '../../pipeline/shards/writer.ts';
 
 /** Rows of random ids below `vocabSize`. */
@@ -14,7 +14,7 @@ export function randomGroup(rows: number, maxSeqLen: number, seed: number, vocab
 
 /** Encodes in the calling thread. */
 export const encoder: PageEncoder = {
-  encode: (ids, rows) => Promise.resolve(encodeListPage(ids, rows)),
+  encode: (groups) => Promise.resolve(encodeListPages(groups)),
 };
 
 /** Writes one training shard into a folder. */
