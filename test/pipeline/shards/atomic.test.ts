@@ -49,10 +49,10 @@ describe('an atomic file', () => {
 
   it('of an interrupted run can be swept up', async () => {
     const folder = await temporaryFolder();
-    await AtomicFile.create(join(folder, 'a'));
-    await AtomicFile.create(join(folder, 'b'));
+    const files = await Promise.all(['a', 'b'].map((name) => AtomicFile.create(join(folder, name))));
     await writeFile(join(folder, 'c'), 'kept');
     expect(await removeTemporaryFiles(folder)).toBe(2);
+    await Promise.all(files.map((file) => file.discard()));
     expect([...(await filesBelow(folder)).keys()]).toEqual(['c']);
     expect(await removeTemporaryFiles(join(folder, 'nowhere'))).toBe(0);
   });
