@@ -1,7 +1,17 @@
-/**
+import {
+  assemble,
+  defineFunction,
+  type FunctionBuilder,
+  type I32,
+  type Local,
+  type V128,
+} from '../wasm/assembler.ts';
+import { i16x8, i32, i32x4, v128 } from '../wasm/instructions.ts';
+
+/*
  * Parquet's DELTA_BINARY_PACKED for 32-bit numbers (Parquet format, Encodings.md): the first value, then blocks of
  * 128 differences, each block as its least difference and four runs of 32 bit-packed rests. Ids below 2^15 take two
- * bytes each, which needs no codec behind it.
+ * bytes each, which needs no codec behind it. Encoded in WebAssembly, four numbers at a time.
  */
 const BLOCK_VALUES = 128;
 const NUM_MINIBLOCKS = 4;
@@ -9,88 +19,169 @@ const MINIBLOCK_VALUES = BLOCK_VALUES / NUM_MINIBLOCKS;
 /** Varints of the block's size and number of parts. */
 const HEADER = [(BLOCK_VALUES & 0x7f) | 0x80, BLOCK_VALUES >> 7, NUM_MINIBLOCKS];
 
-/** The most bytes that `encodeDelta` writes: every part at full width. */
-export function deltaBound(numValues: number): number {
-  const numBlocks = Math.ceil(numValues / BLOCK_VALUES);
-  return HEADER.length + 10 + numBlocks * (5 + NUM_MINIBLOCKS + 4 * BLOCK_VALUES);
+const VALUE_BYTES = 4;
+const VECTOR_BYTES = 16;
+const MEMORY_PAGE_BYTES = 65_536;
+/** The most bytes of the varint of a value. */
+const MAX_VARINT_BYTES = 5;
+
+const n = i32.const;
+
+/** The differences of the values behind an address to the values at it. */
+function deltasAt(address: I32, offset = 0): V128 {
+  return i32x4.sub(v128.load(address, offset + VALUE_BYTES), v128.load(address, offset));
+}
+
+/** Combines the lanes of a vector; all of them are the result. */
+function acrossLanes(f: FunctionBuilder, value: V128, combine: (a: V128, b: V128) => V128): V128 {
+  const halves = f.let(value);
+  const pairs = f.let(combine(halves, v128.shuffle(halves, halves, [2, 3, 0, 1])));
+  return f.let(combine(pairs, v128.shuffle(pairs, pairs, [1, 0, 3, 2])));
 }
 
 /**
- * Encodes the values.
- * @param out receives them; at least `deltaBound(values.length)` bytes
- * @returns the part of `out` that holds them
+ * encodeBlocks(at, end, out): writes the blocks of the differences of the values [at, end) to those in front of them, the
+ * first value of which is at `at`. Returns the address behind the last byte.
  */
-export function encodeDelta(values: Int32Array, out: Uint8Array<ArrayBuffer>): Uint8Array<ArrayBuffer> {
-  const rests = new Uint32Array(BLOCK_VALUES);
-  out.set(HEADER);
-  let at = writeVarint(out, HEADER.length, values.length);
-  at = writeZigZag(out, at, values[0] ?? 0);
-  for (let start = 1; start < values.length; start += BLOCK_VALUES) {
-    const count = Math.min(BLOCK_VALUES, values.length - start);
-    let least = 0x7fffffff;
-    for (let i = 0; i < count; i += 1) {
-      const delta = (values[start + i]! - values[start + i - 1]!) | 0;
-      rests[i] = delta;
-      if (delta < least) least = delta;
-    }
-    for (let i = 0; i < count; i += 1) rests[i] = (rests[i]! - least) | 0;
-    rests.fill(0, count);
-    at = writeZigZag(out, at, least);
-    const widths = at;
-    at += NUM_MINIBLOCKS;
-    // Parts without a value have width 0 and no bytes.
-    out.fill(0, widths, at);
-    for (let part = 0; part < NUM_MINIBLOCKS; part += 1) {
-      const first = part * MINIBLOCK_VALUES;
-      if (first >= count) break;
-      const width = widthOf(rests, first);
-      out[widths + part] = width;
-      at = packBits(rests, first, width, out, at);
-    }
-  }
-  return out.subarray(0, at);
+const encodeBlocks = defineFunction('encodeBlocks', ['i32', 'i32', 'i32'], (f, [at, end, out]) => {
+  f.while(at, end, BLOCK_VALUES * VALUE_BYTES, () => {
+    const blockEnd = f.let(i32.add(at, n(BLOCK_VALUES * VALUE_BYTES)));
+    const least = leastOf(f, at, blockEnd);
+    writeLeast(f, i32x4.lane(least, 0), out);
+    const width = f.let(out);
+    f.advance(out, n(NUM_MINIBLOCKS));
+    const part = f.let(at);
+    f.while(part, blockEnd, MINIBLOCK_VALUES * VALUE_BYTES, () => {
+      writePart(f, { part, least, width, out });
+      f.advance(width, n(1));
+    });
+  });
+  return out;
+});
+
+function leastOf(f: FunctionBuilder, start: I32, end: I32): V128 {
+  const least = f.let(deltasAt(start));
+  const at = f.let(start);
+  f.while(at, end, VECTOR_BYTES, () => {
+    f.set(least, i32x4.min(least, deltasAt(at)));
+  });
+  return acrossLanes(f, least, i32x4.min);
 }
 
-function widthOf(rests: Uint32Array, first: number): number {
-  let bits = 0;
-  for (let i = first; i < first + MINIBLOCK_VALUES; i += 1) bits |= rests[i]!;
-  return 32 - Math.clz32(bits);
+/** As a zigzag varint. */
+function writeLeast(f: FunctionBuilder, least: I32, out: Local<'i32'>): void {
+  const rest = f.let(i32.xor(i32.shl(least, n(1)), i32.sub(n(0), i32.shr(least, n(31)))));
+  f.repeatWhile(i32.lt(n(0x7f), rest), () => {
+    f.emit(i32.store8(out, i32.or(rest, n(0x80))));
+    f.advance(out, n(1));
+    f.set(rest, i32.shr(rest, n(7)));
+  });
+  f.emit(i32.store8(out, rest));
+  f.advance(out, n(1));
 }
 
-/** Writes 32 numbers of `width` bits, the first in the lowest bits. @returns where the next byte goes */
-function packBits(rests: Uint32Array, first: number, width: number, out: Uint8Array, start: number): number {
-  let at = start;
-  if (width === 16) {
-    // The rule for ids of BERT's vocabulary.
-    for (let i = first; i < first + MINIBLOCK_VALUES; i += 1) {
-      const rest = rests[i]!;
-      out[at] = rest;
-      out[at + 1] = rest >>> 8;
-      at += 2;
-    }
-    return at;
-  }
-  let word = 0;
-  let filled = 0;
-  for (let i = first; i < first + MINIBLOCK_VALUES; i += 1) {
-    const rest = rests[i]!;
-    word |= rest << filled;
-    for (let left = width; left > 0; ) {
-      const taken = Math.min(left, 32 - filled);
-      left -= taken;
-      filled += taken;
-      if (filled < 32) break;
-      out[at] = word;
-      out[at + 1] = word >>> 8;
-      out[at + 2] = word >>> 16;
-      out[at + 3] = word >>> 24;
-      at += 4;
-      filled = 0;
+interface PartPlace {
+  readonly part: Local<'i32'>;
+  /** Of the block, in all lanes. */
+  readonly least: V128;
+  /** Where the width goes. */
+  readonly width: Local<'i32'>;
+  /** Where the bits go. */
+  readonly out: Local<'i32'>;
+}
+
+/** Writes how far the differences of a part are above the least, with as many bits as the greatest needs. */
+function writePart(f: FunctionBuilder, { part, least, width, out }: PartPlace): void {
+  const rests = Array.from(
+    { length: (MINIBLOCK_VALUES * VALUE_BYTES) / VECTOR_BYTES },
+    (_, index): V128 => f.let(i32x4.sub(deltasAt(part, index * VECTOR_BYTES), least)),
+  );
+  const all = rests.reduce((sum, rest) => v128.or(sum, rest));
+  const bits = i32x4.lane(acrossLanes(f, all, v128.or), 0);
+  const numBits = f.let(i32.sub(n(32), i32.leadingZeros(bits)));
+  f.emit(i32.store8(width, numBits));
+  f.if(
+    i32.eq(numBits, n(16)),
+    () => {
+      // The rule for ids of BERT's vocabulary.
+      for (let index = 0; index < rests.length; index += 2) {
+        const offset = (index / 2) * VECTOR_BYTES;
+        f.emit(v128.store(out, i16x8.narrow(rests[index]!, rests[index + 1]!), offset));
+      }
+      f.advance(out, n(2 * MINIBLOCK_VALUES));
+    },
+    () => {
+      packBits(f, { part, least: i32x4.lane(least, 0), numBits, out });
+    },
+  );
+}
+
+interface PartBits extends Pick<PartPlace, 'part' | 'out'> {
+  readonly least: I32;
+  readonly numBits: I32;
+}
+
+/** One number after another, the first in the lowest bits. */
+function packBits(f: FunctionBuilder, { part, least, numBits, out }: PartBits): void {
+  const word = f.let(n(0));
+  const filled = f.let(n(0));
+  const at = f.let(part);
+  const end = f.let(i32.add(part, n(MINIBLOCK_VALUES * VALUE_BYTES)));
+  f.while(at, end, VALUE_BYTES, () => {
+    const rest = f.let(i32.sub(i32.sub(i32.load(at, VALUE_BYTES), i32.load(at)), least));
+    f.set(word, i32.or(word, i32.shl(rest, filled)));
+    f.advance(filled, numBits);
+    f.if(i32.lt(n(31), filled), () => {
+      f.emit(i32.store(out, word));
+      f.advance(out, n(VALUE_BYTES));
+      f.set(filled, i32.sub(filled, n(32)));
       // A shift by 32 would be one by 0.
-      word = left === 0 ? 0 : rest >>> (width - left);
-    }
+      f.set(word, i32.select(i32.shr(rest, i32.sub(numBits, filled)), n(0), filled));
+    });
+  });
+}
+
+interface DeltaFunctions {
+  readonly encodeBlocks: (at: number, end: number, out: number) => number;
+}
+
+const memory = new WebAssembly.Memory({ initial: 1 });
+let functions: DeltaFunctions | undefined;
+
+/**
+ * Encodes the values.
+ * @returns a view of memory that is kept, valid until the next call
+ */
+export function encodeDelta(values: Int32Array): Uint8Array<ArrayBuffer> {
+  if (functions === undefined) {
+    const module = new WebAssembly.Module(assemble([encodeBlocks]));
+    const { exports } = new WebAssembly.Instance(module, { env: { memory } });
+    functions = exports as unknown as DeltaFunctions;
   }
-  return at;
+  const numBlocks = Math.max(0, Math.ceil((values.length - 1) / BLOCK_VALUES));
+  const numValues = 1 + numBlocks * BLOCK_VALUES;
+  const blockBytes = MAX_VARINT_BYTES + NUM_MINIBLOCKS + BLOCK_VALUES * VALUE_BYTES;
+  const out = numValues * VALUE_BYTES;
+  const outBytes = HEADER.length + 2 * MAX_VARINT_BYTES + numBlocks * blockBytes;
+  const missing = Math.ceil((out + outBytes - memory.buffer.byteLength) / MEMORY_PAGE_BYTES);
+  if (missing > 0) memory.grow(missing);
+  const copy = new Int32Array(memory.buffer, 0, numValues);
+  copy.set(values);
+  if (numBlocks > 0) fillLastBlock(copy, values.length);
+  const bytes = new Uint8Array(memory.buffer, out, outBytes);
+  bytes.set(HEADER);
+  let at = writeVarint(bytes, HEADER.length, values.length);
+  at = writeVarint(bytes, at, zigZag(values[0] ?? 0));
+  const end = functions.encodeBlocks(0, numBlocks * BLOCK_VALUES * VALUE_BYTES, out + at);
+  return bytes.subarray(0, end - out);
+}
+
+/** Goes on by the least difference of the last block, which is nothing but zeros then, and leaves empty parts empty. */
+function fillLastBlock(values: Int32Array, numValues: number): void {
+  const first = values.length - BLOCK_VALUES;
+  let least = 0x7fffffff;
+  for (let i = first; i < numValues; i += 1) least = Math.min(least, (values[i]! - values[i - 1]!) | 0);
+  for (let i = numValues; i < values.length; i += 1) values[i] = values[i - 1]! + least;
 }
 
 /**
@@ -196,6 +287,6 @@ function writeVarint(out: Uint8Array, start: number, value: number): number {
   return at + 1;
 }
 
-function writeZigZag(out: Uint8Array, start: number, value: number): number {
-  return writeVarint(out, start, (value << 1) ^ (value >> 31));
+function zigZag(value: number): number {
+  return (value << 1) ^ (value >> 31);
 }

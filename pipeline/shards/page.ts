@@ -1,5 +1,5 @@
 import { crc32 } from 'node:zlib';
-import { deltaBound, encodeDelta } from './delta.ts';
+import { encodeDelta } from './delta.ts';
 import { pageHeader, varint } from './page-header.ts';
 
 /** `Encoding` of the format. */
@@ -34,10 +34,9 @@ export function encodeListPages(groups: readonly ListRows[], spare?: ArrayBuffer
   const ends: number[] = [];
   let end = 0;
   for (const { ids, rows } of groups) {
-    if (scratch.length < deltaBound(ids.length)) scratch = new Uint8Array(deltaBound(ids.length));
     const content = { numRows: rows, numValues: ids.length, encoding: DELTA_BINARY_PACKED };
     const page = dataPage(
-      { ...content, ...listLevels(ids.length, rows), values: encodeDelta(ids, scratch) },
+      { ...content, ...listLevels(ids.length, rows), values: encodeDelta(ids) },
       (numBytes) => {
         if (memory.byteLength < end + numBytes) {
           // The others will be about as large.
@@ -108,9 +107,6 @@ export function dataPage(
 function roomFor(numBytes: number): number {
   return Math.ceil(numBytes / 65_536) * 65_536 + 65_536;
 }
-
-/** Kept from call to call: fresh memory for every page costs as much as the encoding. */
-let scratch = new Uint8Array(0);
 
 /** A 0 begins each row and 1 goes on with it: two runs a row in the RLE hybrid encoding, bit width 1. */
 function repetitionLevels(numRows: number, rowLength: number): Buffer {

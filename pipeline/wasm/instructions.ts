@@ -59,6 +59,8 @@ export const i32 = {
   }),
   /** Number of zero bits below the lowest one that is set; 32 for 0. */
   trailingZeros: unary<'i32', 'i32'>('i32', 0x68),
+  /** Number of zero bits above the highest one that is set; 32 for 0. */
+  leadingZeros: unary<'i32', 'i32'>('i32', 0x67),
 } as const;
 
 export const i64 = {
@@ -172,9 +174,21 @@ export const f32x4 = {
   sqrt: vector(227),
 } as const;
 
+export const i16x8 = {
+  /** The lanes of a and b, signed, as unsigned numbers of 16 bits; what is beyond them becomes the nearest of them. */
+  narrow: vectors(134),
+} as const;
+
 export const i32x4 = {
   splat: unary<'i32', 'v128'>('v128', ...simd(17)),
+  lane: (value: V128, lane: 0 | 1 | 2 | 3): I32 => ({
+    type: 'i32',
+    code: [...value.code, ...simd(27), lane],
+  }),
   add: vectors(174),
+  sub: vectors(177),
+  /** Signed. */
+  min: vectors(182),
   ge: vectors(63),
   shl: (value: V128, bits: number): V128 => ({
     type: 'v128',
