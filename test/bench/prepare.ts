@@ -8,8 +8,10 @@
  * neither making it nor the start of a process is most of what is measured. Python with `datasets` and `transformers`
  * is looked for on the path and in TACO_PYTHON; without it only ours is measured. Times are of whole processes, start
  * included; the steady rate is that of what the copies add to the corpus alone. A factor is the median of those of the
- * rounds, whose runs are one behind the other: the speed of a machine that others use too changes within minutes. The peer is measured on the corpus
- * alone and on half of it, to see that its rate does not grow with the size, and compared by the better of the two.
+ * rounds, whose runs are one behind the other: the speed of a machine that others use too changes within minutes. What
+ * two processors can give at all is told by two runs of one worker at the same time, which share nothing. The peer is
+ * measured on the corpus alone and on half of it, to see that its rate does not grow with the size, and compared by the
+ * better of the two.
  * Memory is the peak of the process, or of all of a peer's together; processor time tells on a busy machine what the
  * clock does not.
  */
@@ -129,8 +131,14 @@ const rounds = Number(values.rounds);
 const folder = mkdtempSync(join(tmpdir(), 'taco-bench-'));
 const tokenizerFolder = join(folder, 'tokenizer');
 
-async function ours(source: string, workers: number, env: NodeJS.ProcessEnv = {}): Promise<Measured> {
-  const out = join(folder, 'out');
+interface OurRun {
+  readonly source: string;
+  readonly workers: number;
+  readonly out?: string;
+  readonly env?: NodeJS.ProcessEnv;
+}
+
+async function ours({ source, workers, out = join(folder, 'out'), env }: OurRun): Promise<Measured> {
   rmSync(out, { recursive: true, force: true });
   const args = ['--source', source, '--tokenizer', 'bert-base-uncased', '--max-seq-len', '256', '--out', out];
   const cli = [
@@ -181,17 +189,32 @@ function filesOf(files: string): readonly string[] {
     .sort();
 }
 
+interface Turns {
+  readonly one: readonly Measured[];
+  readonly two: readonly Measured[];
+  readonly facts: Facts;
+}
+
 /** Rounds of one worker and of two, in turns, so that both see the same machine. */
-async function inTurns(source: string): Promise<{ one: Measured[]; two: Measured[]; facts: Facts }> {
-  await ours(source, 2); // the files into the system's cache
+async function inTurns(source: string, after?: () => Promise<void>): Promise<Turns> {
+  await ours({ source, workers: 2 }); // the files into the system's cache
   const facts = (await readManifest(join(folder, 'out')))!.totals;
   const one: Measured[] = [];
   const two: Measured[] = [];
   for (let round = 0; round < rounds; round += 1) {
-    one.push(await ours(source, 1));
-    two.push(await ours(source, 2));
+    one.push(await ours({ source, workers: 1 }));
+    two.push(await ours({ source, workers: 2 }));
+    await after?.();
   }
   return { one, two, facts };
+}
+
+/** Two runs of one worker at the same time. @returns seconds until both have ended */
+async function sideBySide(source: string): Promise<number> {
+  const outs = ['left', 'right'].map((name) => join(folder, name));
+  const runs = await Promise.all(outs.map((out) => ours({ source, workers: 1, out })));
+  for (const out of outs) rmSync(out, { recursive: true, force: true });
+  return Math.max(...runs.map(({ seconds }) => seconds));
 }
 
 function theirs(python: string, files: string): Promise<Measured> {
@@ -214,17 +237,27 @@ async function benchShape(
     given ?? (await writeCorpus(join(folder, shape), shape, Number(values.megabytes) * 1e6)).files;
   const copies = given === undefined ? Number(values.copies) : 1;
   const many = copies > 1 ? copiesOf(files, `${shape}-copies`, copies) : files;
-  const whole = await inTurns(`file:${many}`);
+  const pairSeconds: number[] = [];
+  const whole = await inTurns(`file:${many}`, async () => {
+    pairSeconds.push(await sideBySide(`file:${many}`));
+  });
   const { textBytes, tokens, documents } = (await readManifest(join(folder, 'out')))!.totals;
   console.log(
     `${shape}: ${(textBytes / 1e6).toFixed(0)} MB of text in ${documents} rows, ${(tokens / 1e6).toFixed(1)} M tokens; load of the machine ${loadavg()[0]!.toFixed(1)}`,
   );
   const oneSeconds = report('ours, 1 worker', whole.one, whole.facts);
   const twoSeconds = report('ours, 2 workers', whole.two, whole.facts);
-  const factors = whole.one.map(({ seconds }, round) => seconds / whole.two[round]!.seconds);
-  const allFactors = factors.map((factor) => factor.toFixed(2)).join(', ');
-  console.log(
-    `  2 workers are ${median(factors).toFixed(2)} times as fast as 1, start included (by rounds: ${allFactors})`,
+  const reportFactors = (what: string, factors: readonly number[]): void => {
+    const all = factors.map((factor) => factor.toFixed(2)).join(', ');
+    console.log(`  ${what} ${median(factors).toFixed(2)} times as fast as 1 (by rounds: ${all})`);
+  };
+  reportFactors(
+    '2 workers, start included, are',
+    whole.one.map(({ seconds }, round) => seconds / whole.two[round]!.seconds),
+  );
+  reportFactors(
+    '2 runs of 1 worker at the same time, which share nothing, are',
+    whole.one.map(({ seconds }, round) => (2 * seconds) / pairSeconds[round]!),
   );
   let facts = whole.facts;
   if (copies > 1) {
@@ -239,7 +272,11 @@ async function benchShape(
   }
   const hub = await hubWith(files);
   try {
-    const fromHub = await ours('hub:bench/corpus', 2, { HF_ENDPOINT: hub.endpoint });
+    const fromHub = await ours({
+      source: 'hub:bench/corpus',
+      workers: 2,
+      env: { HF_ENDPOINT: hub.endpoint },
+    });
     report('ours, 2, from a local Hub, 1 copy', [fromHub], facts);
   } finally {
     await hub.close();
@@ -248,7 +285,7 @@ async function benchShape(
     const half = copiesOf(files, `${shape}-half`, 1);
     const extra = filesOf(half).slice(Math.ceil(filesOf(half).length / 2));
     for (const name of extra) rmSync(join(dirname(half), name));
-    await ours(`file:${half}`, 2);
+    await ours({ source: `file:${half}`, workers: 2 });
     const halfFacts = (await readManifest(join(folder, 'out')))!.totals;
     const onHalf = report('Hugging Face, 2 processes, half', [await theirs(python, half)], halfFacts);
     const onAll = report('Hugging Face, 2 processes, 1 copy', [await theirs(python, files)], facts);
