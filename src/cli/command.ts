@@ -241,7 +241,11 @@ function isAbort(error: unknown): boolean {
   return false;
 }
 
-function reportFailure(error: unknown): number {
+/**
+ * Says what went wrong: one line for a mistake of the user's, a stack trace for a defect of the program.
+ * @returns the exit status
+ */
+export function reportFailure(error: unknown): number {
   if (error instanceof TacoError) {
     process.stderr.write(`error: ${error.message}\n`);
     return error.code === 'bad-config' ? 2 : 1;

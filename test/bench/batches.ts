@@ -11,13 +11,14 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setImmediate as nextTurn } from 'node:timers/promises';
-import { parseArgs } from 'node:util';
 import { concatMap, lastValueFrom, Subject, take } from 'rxjs';
 import type { BatchOptions, PairOptions } from '../../pipeline/batch-options.ts';
 import { batches } from '../../pipeline/batches.ts';
 import { openDataset } from '../../pipeline/shards/dataset.ts';
 import type { Batch } from '../../pipeline/types.ts';
+import { wholeFlag } from '../../src/cli/command.ts';
 import { writeDataset } from '../support/dataset.ts';
+import { scriptArguments } from '../support/script.ts';
 import { measureLargeDataset } from './large-dataset.ts';
 
 interface Timings {
@@ -103,21 +104,30 @@ async function measure(folder: string, stepMs: number): Promise<void> {
   }
 }
 
-const { values } = parseArgs({
-  options: {
-    'step-ms': { type: 'string', default: '100' },
-    data: { type: 'string' },
-    rows: { type: 'string' },
+const { flags } = scriptArguments({
+  usage: 'npm run bench:batches --',
+  summary: 'How fast batches are made, and what share of the time a training step waits for them.',
+  flags: {
+    'step-ms': { type: 'number', help: 'milliseconds of what stands for a training step (default: 100)' },
+    data: {
+      type: 'string',
+      placeholder: 'folder',
+      help: 'a dataset to read (default: one of 13 M tokens, made up)',
+    },
+    rows: {
+      type: 'number',
+      help: 'make a dataset of so many short rows instead; see what opening it and going on anywhere in it take',
+    },
   },
 });
-const stepMs = Number(values['step-ms']);
-if (values.data !== undefined) {
-  await measure(values.data, stepMs);
+const stepMs = wholeFlag('step-ms', flags['step-ms'] ?? 100, 0);
+if (flags.data !== undefined) {
+  await measure(flags.data, stepMs);
 } else {
   const folder = mkdtempSync(join(tmpdir(), 'taco-bench-'));
   try {
-    if (values.rows !== undefined) {
-      await measureLargeDataset(folder, Number(values.rows));
+    if (flags.rows !== undefined) {
+      await measureLargeDataset(folder, wholeFlag('rows', flags.rows, 1));
     } else {
       await writeDataset(folder, { maxSeqLen: 256, rowsPerGroup: 256, train: [25_600, 25_500] });
       await measure(folder, stepMs);

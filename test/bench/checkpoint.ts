@@ -5,7 +5,8 @@
 import { mkdtemp, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { parseArgs } from 'node:util';
+import { wholeFlag } from '../../src/cli/command.ts';
+import { backendOf } from '../../src/cli/model-flags.ts';
 import { openBackend } from '../../src/engine/index.ts';
 import { modelPreset } from '../../src/model/config.ts';
 import { lossPlot } from '../../src/report/loss-plot.ts';
@@ -15,18 +16,26 @@ import { TrainingSession } from '../../src/train/session.ts';
 import { hasTensorFlow } from '../support/backends.ts';
 import { contentAt } from '../support/checkpoints.ts';
 import { updateLine } from '../support/metrics-lines.ts';
+import { scriptArguments } from '../support/script.ts';
 
-const { values } = parseArgs({
-  options: {
-    model: { type: 'string', default: 'small' },
-    backend: { type: 'string' },
-    /** Updates whose lines are in the metrics already. */
-    updates: { type: 'string', default: '250000' },
-    interval: { type: 'string', default: '2500' },
+const { flags } = scriptArguments({
+  usage: 'npm run bench:checkpoint --',
+  summary: 'How long a checkpoint keeps training waiting.',
+  flags: {
+    model: { type: 'string', help: 'shape of the model (default: small)' },
+    backend: {
+      type: 'string',
+      placeholder: 'tensorflow|wasm',
+      help: 'default: tensorflow where it is there',
+    },
+    updates: { type: 'number', help: 'updates whose lines are in the metrics already (default: 250000)' },
+    interval: { type: 'number', help: 'updates from one checkpoint to the next (default: 2500)' },
   },
 });
-const backend = values.backend === 'wasm' || !hasTensorFlow ? 'wasm' : 'tensorflow';
-const interval = Number(values.interval);
+const model = flags.model ?? 'small';
+const updates = wholeFlag('updates', flags.updates ?? 250_000, 1);
+const backend = backendOf(flags.backend ?? (hasTensorFlow ? 'tensorflow' : 'wasm'));
+const interval = wholeFlag('interval', flags.interval ?? 2500, 1);
 
 async function timed<T>(name: string, work: () => T | Promise<T>): Promise<{ result: T; ms: number }> {
   const begun = performance.now();
@@ -43,7 +52,7 @@ async function timed<T>(name: string, work: () => T | Promise<T>): Promise<{ res
 
 await openBackend(backend);
 const session = new TrainingSession({
-  model: modelPreset(values.model),
+  model: modelPreset(model),
   seed: 1,
   objective: { mode: 'mlm' },
   optimizer: { weightDecay: 0.01, beta1: 0.9, beta2: 0.999, epsilon: 1e-8, maxGradNorm: 1 },
@@ -51,18 +60,16 @@ const session = new TrainingSession({
 const folder = await mkdtemp(join(tmpdir(), 'taco-checkpoint-'));
 try {
   for (const step of [1, 2, 3]) {
-    console.log(`BERT-${values.model} on ${backend}, checkpoint ${step}`);
+    console.log(`BERT-${model} on ${backend}, checkpoint ${step}`);
     const read = await timed('  read from the backend', () => session.exportState());
     const content = { ...contentAt(step), tensors: read.result };
     const written = await timed('  hash, write, sync', () => writeCheckpoint(folder, content));
     const sizes = ['model', 'optimizer'].map((name) => stat(join(written.result, `${name}.safetensors`)));
     const bytes = (await Promise.all(sizes)).reduce((sum, { size }) => sum + size, 0);
     const metrics = join(folder, 'metrics.jsonl');
-    const lines = Array.from({ length: Number(values.updates) }, (_, at) =>
-      JSON.stringify(updateLine(at + 1)),
-    );
+    const lines = Array.from({ length: updates }, (_, at) => JSON.stringify(updateLine(at + 1)));
     await writeFile(metrics, `${lines.join('\n')}\n`);
-    const drawn = await timed(`  read and draw ${values.updates} lines of metrics`, async () =>
+    const drawn = await timed(`  read and draw ${updates} lines of metrics`, async () =>
       lossPlot(await readMetrics(metrics), { title: '', vocabSize: 30522, numNegatives: undefined }),
     );
     const stall = read.ms + written.ms + drawn.ms;

@@ -11,28 +11,29 @@ import { spawnSync } from 'node:child_process';
 import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { parseArgs } from 'node:util';
 import { hubFromEnvironment } from '../../pipeline/index.ts';
-import { backendChoices, openBackend } from '../../src/engine/index.ts';
+import { finetuneFlags } from '../../src/cli/finetune-flags.ts';
+import { backendOf } from '../../src/cli/model-flags.ts';
+import { openBackend } from '../../src/engine/index.ts';
 import { GLUE_REPOSITORY, glueTask, openGlue } from '../../src/glue/index.ts';
 import { curveBatches, curveSession, curveUpdates, writeCurveInputs } from '../support/finetune-curve.ts';
-import { findPython } from '../support/python.ts';
+import { requirePython } from '../support/python.ts';
+import { scriptArguments } from '../support/script.ts';
 
 const TOLERANCE = 1e-3;
 
-const { values } = parseArgs({
-  options: {
-    data: { type: 'string', default: GLUE_REPOSITORY },
-    backend: { type: 'string', default: 'auto' },
+const { flags } = scriptArguments({
+  usage: 'npx tsx test/bench/finetune-curve.ts',
+  summary: 'The loss curve of 30 updates on the real RTE against PyTorch.',
+  flags: {
+    data: finetuneFlags.data,
+    backend: finetuneFlags.backend,
   },
 });
-const python = findPython(['torch', 'transformers', 'safetensors']);
-if (python === undefined)
-  throw new Error('no Python with torch, transformers and safetensors, see TACO_PYTHON');
-const choice = backendChoices.find((each) => each === values.backend) ?? 'auto';
-const backend = await openBackend(choice);
+const python = requirePython(['torch', 'transformers', 'safetensors']);
+const backend = await openBackend(backendOf(flags.backend));
 const task = glueTask('rte');
-const data = await openGlue(values.data, hubFromEnvironment(process.env));
+const data = await openGlue(flags.data ?? GLUE_REPOSITORY, hubFromEnvironment(process.env));
 const batches = curveBatches('classes', await data.read(task, task.train));
 const folder = await mkdtemp(join(tmpdir(), 'taco-curve-'));
 try {

@@ -17,8 +17,9 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { availableParallelism, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
-import { parseArgs } from 'node:util';
 import { createTokenizer, hubFromEnvironment } from '../../pipeline/index.ts';
+import { usageError, wholeFlag } from '../../src/cli/command.ts';
+import { finetuneFlags } from '../../src/cli/finetune-flags.ts';
 import { openBackend } from '../../src/engine/index.ts';
 import {
   computeMetrics,
@@ -35,35 +36,44 @@ import {
 } from '../../src/glue/index.ts';
 import { toHuggingFaceConfig } from '../../src/model/config.ts';
 import { writeSafetensors } from '../../src/train/safetensors.ts';
-import { findPython } from '../support/python.ts';
+import { requirePython } from '../support/python.ts';
+import { scriptArguments } from '../support/script.ts';
 import { writeRows } from './finetune/exchange.ts';
 
-const { values, positionals } = parseArgs({
-  allowPositionals: true,
-  options: {
-    task: { type: 'string', default: 'rte' },
-    data: { type: 'string', default: GLUE_REPOSITORY },
-    seeds: { type: 'string', default: '5' },
-    out: { type: 'string' },
-    epochs: { type: 'string' },
-    'batch-size': { type: 'string' },
-    lr: { type: 'string' },
-    'warmup-steps': { type: 'string' },
-    'weight-decay': { type: 'string' },
-    'max-seq-len': { type: 'string' },
+const { flags, positionals } = scriptArguments({
+  usage: 'npx tsx test/bench/finetune-seeds.ts MODEL',
+  summary: 'A whole fine-tuning against PyTorch over several seeds: do both learn a task equally well?',
+  positionals: ['model'],
+  flags: {
+    task: { type: 'string', placeholder: 'name', help: 'of GLUE (default: rte)' },
+    seeds: { type: 'number', help: 'how many (default: 5)' },
+    data: finetuneFlags.data,
+    'max-seq-len': finetuneFlags['max-seq-len'],
+    'batch-size': finetuneFlags['batch-size'],
+    lr: finetuneFlags.lr,
+    epochs: finetuneFlags.epochs,
+    'warmup-steps': finetuneFlags['warmup-steps'],
+    'weight-decay': finetuneFlags['weight-decay'],
+    out: {
+      type: 'string',
+      placeholder: 'folder',
+      help: 'for our results, to be kept (default: a temporary one)',
+    },
   },
 });
 const [reference] = positionals;
-if (reference === undefined) throw new RangeError('got no model, expected one: finetune-seeds.ts MODEL');
-const python = findPython(['torch', 'transformers']);
-if (python === undefined) throw new Error('no Python with torch and transformers, see TACO_PYTHON');
-
-const { task: taskName, data: dataReference, seeds: numSeeds, out, ...given } = values;
-const settings = finetuneSettings(
-  Object.fromEntries(Object.entries(given).map(([name, value]) => [name, Number(value)])),
-);
+if (reference === undefined) throw usageError('got no model, expected one, as in finetune-seeds.ts runs/x');
+const {
+  task: taskName = 'rte',
+  data: dataReference = GLUE_REPOSITORY,
+  seeds: numSeeds = 5,
+  out,
+  ...given
+} = flags;
+const settings = finetuneSettings(given);
 const task = glueTask(taskName);
-const seeds = Array.from({ length: Number(numSeeds) }, (_, index) => 123 + index);
+const seeds = Array.from({ length: wholeFlag('seeds', numSeeds, 1) }, (_, index) => 123 + index);
+const python = requirePython(['torch', 'transformers']);
 await openBackend('auto');
 const context = hubFromEnvironment(process.env);
 const model = await readInitialModel(reference, context);

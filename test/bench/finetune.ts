@@ -15,9 +15,10 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { availableParallelism, loadavg, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
-import { parseArgs } from 'node:util';
 import { createTokenizer, hubFromEnvironment, Random } from '../../pipeline/index.ts';
 import { builtinTokenizer } from '../../pipeline/text/builtin-vocabulary.ts';
+import { wholeFlag } from '../../src/cli/command.ts';
+import { finetuneFlags } from '../../src/cli/finetune-flags.ts';
 import { choosePrecision, openBackend, type Precision } from '../../src/engine/index.ts';
 import { assembleBatch, planEpoch } from '../../src/glue/batches.ts';
 import { openGlue } from '../../src/glue/data.ts';
@@ -30,6 +31,7 @@ import { learningRateAt } from '../../src/optim/schedule.ts';
 import { writeSafetensors } from '../../src/train/safetensors.ts';
 import { findPython } from '../support/python.ts';
 import { randomParameters } from '../support/random-model.ts';
+import { scriptArguments } from '../support/script.ts';
 import { writeRows } from './finetune/exchange.ts';
 
 const WARM_UP_STEPS = 5;
@@ -40,16 +42,23 @@ const SEED = 123;
 /** Tokens of RTE's training examples at the 10th, 20th, … 90th percentile and the longest, cut at 128. */
 const RTE_LENGTHS = [33, 40, 45, 50, 56, 62, 73, 103, 128, 128];
 
-const { values } = parseArgs({
-  options: {
-    data: { type: 'string' },
-    model: { type: 'string' },
-    steps: { type: 'string' },
-    quick: { type: 'boolean', default: false },
+const { flags } = scriptArguments({
+  usage: 'npm run bench:finetune --',
+  summary: "How fast a fine-tuning is, against transformers' Trainer.",
+  flags: {
+    data: {
+      ...finetuneFlags.data,
+      help: "GLUE's files or dataset, for the real RTE (default: made-up examples)",
+    },
+    model: { type: 'string', placeholder: 'name', help: 'shape of the model (default: small)' },
+    steps: { type: 'number', help: 'updates of each side (default: 30)' },
+    quick: { type: 'boolean', help: 'a smoke test with a tiny model' },
   },
 });
-const modelName = values.model ?? (values.quick ? 'tiny' : 'small');
-const numSteps = Number(values.steps ?? (values.quick ? 3 : 30));
+const isQuick = flags.quick === true;
+const modelName = flags.model ?? (isQuick ? 'tiny' : 'small');
+const model = modelPreset(modelName);
+const numSteps = wholeFlag('steps', flags.steps ?? (isQuick ? 3 : 30), 1);
 
 interface UpdateTime {
   readonly wallMs: number;
@@ -57,9 +66,9 @@ interface UpdateTime {
 }
 
 async function readExamples(): Promise<readonly GlueExample[]> {
-  if (values.data === undefined) return madeUpExamples();
+  if (flags.data === undefined) return madeUpExamples();
   const task = glueTask('rte');
-  return (await openGlue(values.data, hubFromEnvironment(process.env))).read(task, task.train);
+  return (await openGlue(flags.data, hubFromEnvironment(process.env))).read(task, task.train);
 }
 
 /** Words without meaning, in examples of RTE's lengths. */
@@ -81,7 +90,6 @@ function median(numbers: readonly number[]): number {
 
 /** Makes updates of a session of its own. */
 function createOurs(encoded: EncodedExamples, precision: Precision): (step: number) => UpdateTime {
-  const model = modelPreset(modelName);
   const session = new FinetuneSession(
     {
       model,
@@ -106,7 +114,6 @@ function createOurs(encoded: EncodedExamples, precision: Precision): (step: numb
 }
 
 async function startTrainer(python: string, folder: string, encoded: EncodedExamples) {
-  const model = modelPreset(modelName);
   await writeFile(join(folder, 'config.json'), JSON.stringify(toHuggingFaceConfig(model)));
   await writeSafetensors(join(folder, 'model.safetensors'), randomParameters(model, SEED));
   await writeRows(join(folder, 'rows.json'), encoded);
@@ -142,7 +149,7 @@ const encoded = encodeExamples(await readExamples(), createTokenizer(builtinToke
 const lengths = [...lengthsOf(encoded)].sort((a, b) => a - b);
 const mean = lengths.reduce((sum, length) => sum + length, 0) / lengths.length;
 console.log(
-  `BERT-${modelName}, ${values.data ?? "made-up examples of RTE's lengths"} (mean ${mean.toFixed(0)} tokens), batches of ${BATCH_SIZE}, at most ${MAX_SEQ_LEN} tokens`,
+  `BERT-${modelName}, ${flags.data ?? "made-up examples of RTE's lengths"} (mean ${mean.toFixed(0)} tokens), batches of ${BATCH_SIZE}, at most ${MAX_SEQ_LEN} tokens`,
 );
 console.log(
   `${backend.name} ${backend.version} on ${backend.device}, ${availableParallelism()} threads, load ${loadavg()[0]!.toFixed(1)}`,
@@ -181,7 +188,7 @@ try {
     );
   }
   const isSlow = trainer !== undefined && figure(2, 'wallMs') < EXPECTED_RATIO * figure(0, 'wallMs');
-  if (isSlow && !values.quick) process.exitCode = 1;
+  if (isSlow && !isQuick) process.exitCode = 1;
 } finally {
   await trainer?.stop();
   await rm(folder, { recursive: true, force: true });

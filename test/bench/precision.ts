@@ -10,11 +10,11 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { parseArgs } from 'node:util';
 import { createPrepareConfig } from '../../pipeline/config.ts';
 import { evaluationBatches } from '../../pipeline/evaluation-batches.ts';
 import { BUILTIN_TOKENIZER } from '../../pipeline/text/builtin-vocabulary.ts';
 import { trainingBatches } from '../../pipeline/training-batches.ts';
+import { usageError, wholeFlag } from '../../src/cli/command.ts';
 import { openBackend } from '../../src/engine/index.ts';
 import { learningRateAt } from '../../src/optim/schedule.ts';
 import { resolveConfig } from '../../src/train/config.ts';
@@ -22,21 +22,29 @@ import { type Evaluation, evaluate } from '../../src/train/evaluate.ts';
 import { pinnedData, planRun, type RunPlan, samplingOf, sessionOptionsOf } from '../../src/train/plan.ts';
 import { TrainingSession } from '../../src/train/session.ts';
 import { prepareToEnd } from '../support/preparations.ts';
+import { scriptArguments } from '../support/script.ts';
 
 /** Largest relative difference of the validation losses. */
 const LIMIT = 0.01;
 const PRECISIONS = ['f32', 'bf16'] as const;
 type PrecisionName = (typeof PRECISIONS)[number];
 
-const { values } = parseArgs({
-  options: {
-    data: { type: 'string' },
-    model: { type: 'string', default: 'small' },
-    'batch-size': { type: 'string', default: '16' },
-    steps: { type: 'string', default: '300' },
-    lr: { type: 'string', default: '5e-4' },
+const { flags } = scriptArguments({
+  usage: 'npm run bench:precision --',
+  summary: 'Whether training in bf16 learns what training in f32 learns.',
+  flags: {
+    data: {
+      type: 'string',
+      placeholder: 'folder',
+      help: 'a dataset (default: the built-in sample, in rows of 128 tokens)',
+    },
+    model: { type: 'string', placeholder: 'name', help: 'shape of the model (default: small)' },
+    'batch-size': { type: 'number', help: 'rows per update (default: 16)' },
+    steps: { type: 'number', help: 'updates (default: 300)' },
+    lr: { type: 'number', help: 'peak learning rate (default: 5e-4)' },
   },
 });
+const steps = wholeFlag('steps', flags.steps ?? 300, 1);
 
 interface Contestant {
   readonly precision: PrecisionName;
@@ -47,17 +55,16 @@ interface Contestant {
 
 const folder = mkdtempSync(join(tmpdir(), 'taco-precision-'));
 try {
-  const steps = Number(values.steps);
   const plan = await planRun(
     resolveConfig({
       flags: {
-        data: values.data ?? (await prepareSample(join(folder, 'data'))),
+        data: flags.data ?? (await prepareSample(join(folder, 'data'))),
         out: join(folder, 'run'),
-        model: values.model,
-        'batch-size': Number(values['batch-size']),
+        model: flags.model ?? 'small',
+        'batch-size': flags['batch-size'] ?? 16,
         'max-steps': steps,
         'warmup-steps': Math.ceil(steps / 10),
-        lr: Number(values.lr),
+        lr: flags.lr ?? 5e-4,
       },
     }),
   );
@@ -122,7 +129,8 @@ async function validationOf(session: TrainingSession, plan: RunPlan): Promise<Ev
     batches: evaluationBatches({ ...samplingOf(plan), mixture: plan.mixture, seed: 0, maxRows: 512 }),
     signal: new AbortController().signal,
   });
-  if (evaluation === undefined) throw new RangeError('the dataset has no validation rows to compare on');
+  if (evaluation === undefined)
+    throw usageError('the dataset has no validation rows to compare on; prepare one with --validation 1%');
   return evaluation;
 }
 

@@ -20,12 +20,13 @@ import { linkSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, wr
 import { loadavg, tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { parseArgs } from 'node:util';
 import { readManifest } from '../../pipeline/shards/manifest.ts';
 import { builtinTokenizer } from '../../pipeline/text/builtin-vocabulary.ts';
 import { tokenizerFilesOf } from '../../pipeline/text/tokenizer-files.ts';
-import { type TestHub, startTestHub } from '../support/hub/server.ts';
+import { usageError, wholeFlag } from '../../src/cli/command.ts';
+import { startTestHub, type TestHub } from '../support/hub/server.ts';
 import { findPython } from '../support/python.ts';
+import { scriptArguments } from '../support/script.ts';
 import { type CorpusShape, writeCorpus } from './corpus.ts';
 
 interface Measured {
@@ -91,7 +92,11 @@ async function measure(
     child.on('close', resolve);
   });
   clearInterval(watch);
-  if (status !== 0) throw new Error(`${program} ${args.join(' ')} failed:\n${output}`);
+  if (status !== 0) {
+    const mistake = /^error: (.*)$/m.exec(output)?.[1];
+    if (mistake !== undefined) throw usageError(mistake);
+    throw new Error(`${program} ${args.join(' ')} failed:\n${output}`);
+  }
   return { seconds: (performance.now() - startedAt) / 1000, cpuSeconds, peakBytes, output };
 }
 
@@ -116,18 +121,24 @@ interface Facts {
   readonly tokens: number;
 }
 
-const { values } = parseArgs({
-  options: {
-    megabytes: { type: 'string', default: '200' },
-    copies: { type: 'string', default: '5' },
-    rounds: { type: 'string', default: '3' },
-    wikipedia: { type: 'string' },
-    books: { type: 'string' },
-    peers: { type: 'boolean', default: true },
+const { flags } = scriptArguments({
+  usage: 'npm run bench:prepare --',
+  summary: "Preparation from Parquet to Parquet, against the original's steps with Hugging Face's libraries.",
+  flags: {
+    megabytes: { type: 'number', help: 'of text, in each shape that is made up (default: 200)' },
+    copies: { type: 'number', help: 'times that the files are there (default: 5)' },
+    rounds: { type: 'number', help: 'of one worker, then two (default: 3)' },
+    wikipedia: { type: 'string', placeholder: 'files', help: 'Parquet files of articles (default: made up)' },
+    books: { type: 'string', placeholder: 'files', help: 'Parquet files of sentences (default: made up)' },
+    peers: {
+      type: 'boolean',
+      help: 'Hugging Face too, where its Python packages are there (default; --no-peers: not)',
+    },
   },
-  allowNegative: true,
 });
-const rounds = Number(values.rounds);
+const megabytes = wholeFlag('megabytes', flags.megabytes ?? 200, 1);
+const numCopies = wholeFlag('copies', flags.copies ?? 5, 1);
+const rounds = wholeFlag('rounds', flags.rounds ?? 3, 1);
 const folder = mkdtempSync(join(tmpdir(), 'taco-bench-'));
 const tokenizerFolder = join(folder, 'tokenizer');
 
@@ -233,9 +244,8 @@ async function benchShape(
   given: string | undefined,
   python: string | undefined,
 ): Promise<void> {
-  const files =
-    given ?? (await writeCorpus(join(folder, shape), shape, Number(values.megabytes) * 1e6)).files;
-  const copies = given === undefined ? Number(values.copies) : 1;
+  const files = given ?? (await writeCorpus(join(folder, shape), shape, megabytes * 1e6)).files;
+  const copies = given === undefined ? numCopies : 1;
   const many = copies > 1 ? copiesOf(files, `${shape}-copies`, copies) : files;
   const pairSeconds: number[] = [];
   const whole = await inTurns(`file:${many}`, async () => {
@@ -297,13 +307,13 @@ async function benchShape(
 }
 
 try {
-  const python = values.peers ? findPython(['datasets', 'transformers']) : undefined;
+  const python = flags.peers !== false ? findPython(['datasets', 'transformers']) : undefined;
   mkdirSync(tokenizerFolder);
   for (const [name, content] of tokenizerFilesOf(builtinTokenizer())) {
     writeFileSync(join(tokenizerFolder, name), content);
   }
-  await benchShape('wikipedia', values.wikipedia, python);
-  await benchShape('books', values.books, python);
+  await benchShape('wikipedia', flags.wikipedia, python);
+  await benchShape('books', flags.books, python);
 } finally {
   rmSync(folder, { recursive: true, force: true });
 }

@@ -12,16 +12,17 @@
  * Exits with 1 when ids differ.
  */
 import { spawnSync } from 'node:child_process';
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { parseArgs } from 'node:util';
 import { builtinTokenizer } from '../../pipeline/text/builtin-vocabulary.ts';
 import { tokenizerFilesOf } from '../../pipeline/text/tokenizer-files.ts';
 import { createSpec, type TokenizerSpec } from '../../pipeline/text/vocabulary.ts';
 import { createTokenizer } from '../../pipeline/text/wordpiece.ts';
+import { usageError, wholeFlag } from '../../src/cli/command.ts';
 import { findPython } from '../support/python.ts';
+import { scriptArguments } from '../support/script.ts';
 import { readSpeeches } from './speeches.ts';
 import { encyclopedia, SCRIPTS } from './tokenizer-texts.ts';
 
@@ -163,13 +164,19 @@ function rowsOf(file: string | undefined): Row[] {
   return rows;
 }
 
-const { values } = parseArgs({
-  options: {
-    file: { type: 'string' },
-    only: { type: 'string', default: '' },
-    rounds: { type: 'string', default: '5' },
+const { flags } = scriptArguments({
+  usage: 'npm run bench:tokenizer --',
+  summary: "Speed of WordPiece on one core against Hugging Face's tokenizers, and whether all ids are equal.",
+  flags: {
+    file: { type: 'string', placeholder: 'text', help: 'a text of your own, too' },
+    only: { type: 'string', placeholder: 'name', help: 'texts with this in their names (default: all)' },
+    rounds: { type: 'number', help: 'the best of which counts (default: 5)' },
   },
 });
+if (flags.file !== undefined && !existsSync(flags.file)) {
+  throw usageError(`--file ${flags.file} does not exist, expected a file of text`);
+}
+const rounds = wholeFlag('rounds', flags.rounds ?? 5, 1);
 const python = findPython(['tokenizers']);
 const columns = [24, 11, 7, 9, 9, 13, 15, 8, 11] as const;
 const line = (...cells: readonly string[]): string =>
@@ -177,13 +184,13 @@ const line = (...cells: readonly string[]): string =>
     .map((cell, index) => (index < 2 ? cell.padEnd(columns[index]!) : cell.padStart(columns[index]!)))
     .join('');
 
-console.log(`one thread, best of ${values.rounds} rounds`);
+console.log(`one thread, best of ${rounds} rounds`);
 console.log(line('text', 'vocabulary', 'MB', 'MB/s', 'first', 'M tokens/s', 'Hugging Face', 'times', 'ids'));
-for (const { name, vocabulary, spec, documents } of rowsOf(values.file)) {
-  if (!name.includes(values.only)) continue;
+for (const { name, vocabulary, spec, documents } of rowsOf(flags.file)) {
+  if (!name.includes(flags.only ?? '')) continue;
   const read = documents();
   const megabytes = read.text.length / 1e6;
-  const ours = measureOurs(spec, read, Number(values.rounds));
+  const ours = measureOurs(spec, read, rounds);
   const cells = [
     ...[name, vocabulary, megabytes.toFixed(1), (megabytes / ours.seconds).toFixed(1)],
     ...[(megabytes / ours.firstSeconds).toFixed(1), (ours.ids.length / ours.seconds / 1e6).toFixed(1)],

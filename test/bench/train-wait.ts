@@ -8,40 +8,44 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { parseArgs } from 'node:util';
-import { planRun } from '../../src/train/plan.ts';
+import { wholeFlag } from '../../src/cli/command.ts';
+import { backendFlag } from '../../src/cli/model-flags.ts';
 import { resolveConfig } from '../../src/train/config.ts';
+import { planRun } from '../../src/train/plan.ts';
 import { type RunEvent, train } from '../../src/train/run.ts';
+import { scriptArguments } from '../support/script.ts';
 import { writeTrainingFiles } from '../support/training.ts';
 
-const { values } = parseArgs({
-  options: {
-    data: { type: 'string' },
-    model: { type: 'string', default: 'tiny' },
-    'batch-size': { type: 'string', default: '16' },
-    'grad-accum': { type: 'string', default: '1' },
-    steps: { type: 'string', default: '30' },
-    backend: { type: 'string', default: 'auto' },
+const { flags } = scriptArguments({
+  usage: 'npm run bench:train-wait --',
+  summary: 'What share of its time training waits for data.',
+  flags: {
+    data: { type: 'string', placeholder: 'folder', help: 'a dataset (default: made-up rows of 128 tokens)' },
+    model: { type: 'string', placeholder: 'name', help: 'shape of the model (default: tiny)' },
+    'batch-size': { type: 'number', help: 'rows per step (default: 16)' },
+    'grad-accum': { type: 'number', help: 'steps per update (default: 1)' },
+    steps: { type: 'number', help: 'updates, of which the first does not count (default: 30)' },
+    backend: backendFlag,
   },
 });
 
 const folder = mkdtempSync(join(tmpdir(), 'taco-train-wait-'));
 try {
   const data =
-    values.data ??
+    flags.data ??
     (await writeTrainingFiles(folder, { maxSeqLen: 128, rowsPerGroup: 256, train: [8192] })).data;
   const config = resolveConfig({
     flags: {
       data,
       out: join(folder, 'run'),
-      model: values.model,
-      'batch-size': Number(values['batch-size']),
-      'grad-accum': Number(values['grad-accum']),
-      'max-steps': Number(values.steps),
+      model: flags.model ?? 'tiny',
+      'batch-size': flags['batch-size'] ?? 16,
+      'grad-accum': flags['grad-accum'] ?? 1,
+      'max-steps': wholeFlag('steps', flags.steps ?? 30, 2),
       'warmup-steps': 0,
       'eval-steps': 0,
       'save-steps': 0,
-      backend: values.backend,
+      backend: flags.backend ?? 'auto',
     },
   });
   const updates: Extract<RunEvent, { kind: 'update' }>[] = [];

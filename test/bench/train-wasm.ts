@@ -13,7 +13,8 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
-import { parseArgs } from 'node:util';
+import { wholeFlag } from '../../src/cli/command.ts';
+import { scriptArguments } from '../support/script.ts';
 import { type Answer, STEP } from './train-wasm/contender.ts';
 import { WORKLOAD } from './train-wasm/workload.ts';
 
@@ -21,7 +22,13 @@ const WARM_UP_STEPS = 3;
 const EXPECTED_RATIO = 4;
 const LOSS_TOLERANCE = 0.25;
 
-const { values } = parseArgs({ options: { steps: { type: 'string', default: '10' } } });
+const { flags } = scriptArguments({
+  usage: 'npm run bench:train-wasm --',
+  summary:
+    'Training on WebAssembly: our step against the same step in tfjs and, where it is installed, jax-js.',
+  flags: { steps: { type: 'number', help: 'of each, in turn (default: 10)' } },
+});
+const numSteps = wholeFlag('steps', flags.steps ?? 10, 1);
 
 interface Contender {
   readonly name: string;
@@ -58,7 +65,6 @@ if (process.env.TACO_JAX_JS === undefined) {
   console.log('jax-js is LEFT OUT: TACO_JAX_JS names no folder in which @jax-js/jax is installed');
 } else contenders.push(start('jax-js', 'jax-js.ts'));
 
-const numSteps = Number(values.steps);
 try {
   for (let round = 0; round < WARM_UP_STEPS + numSteps; round += 1) {
     for (const contender of contenders) await makeStep(contender);

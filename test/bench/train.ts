@@ -14,8 +14,9 @@
  * `--soak` makes 2,000 steps and looks at memory alone. A demand that is not met makes the exit code 1.
  */
 import { availableParallelism, cpus, loadavg } from 'node:os';
-import { parseArgs } from 'node:util';
+import { usageError, wholeFlag } from '../../src/cli/command.ts';
 import { findPython } from '../support/python.ts';
+import { scriptArguments } from '../support/script.ts';
 import type { Pythons } from './train/contender.ts';
 import { verdictsOf } from './train/demands.ts';
 import { groups, quickGroup } from './train/groups.ts';
@@ -27,20 +28,34 @@ import { markdownTable, resultLines } from './train/tables.ts';
 const QUICK_ROUNDS = 3;
 /** Load from which figures are worth little. */
 const BUSY_LOAD = 0.5;
+const GROUP_NAMES = groups.map(({ name }) => name);
 
-const { values } = parseArgs({
-  options: {
-    steps: { type: 'string', default: '10' },
-    only: { type: 'string', multiple: true, default: [] },
-    'cpu-time': { type: 'boolean', default: false },
-    quick: { type: 'boolean', default: false },
-    soak: { type: 'boolean', default: false },
-    peers: { type: 'boolean', default: true },
+const { flags } = scriptArguments({
+  usage: 'npm run bench:train --',
+  summary: 'How fast a model trains, against the original, tuned PyTorch and TensorFlow from Python.',
+  flags: {
+    steps: { type: 'number', help: 'of each contender (default: 10)' },
+    only: {
+      type: 'string',
+      multiple: true,
+      placeholder: GROUP_NAMES.join('|'),
+      help: 'what to compare (default: all)',
+    },
+    'cpu-time': { type: 'boolean', help: 'one thread each; processor time, which other work hardly changes' },
+    quick: { type: 'boolean', help: 'a smoke test' },
+    soak: { type: 'boolean', help: '2,000 steps of ours; memory alone' },
+    peers: { type: 'boolean', help: 'the others too, where Python has them (default; --no-peers: not)' },
   },
-  allowNegative: true,
 });
+const numSteps = wholeFlag('steps', flags.steps ?? 10, 1);
+const only = flags.only ?? GROUP_NAMES;
+for (const name of only) {
+  if (!GROUP_NAMES.includes(name))
+    throw usageError(`--only is "${name}", expected one of ${GROUP_NAMES.join(', ')}`);
+}
+const isQuick = flags.quick === true;
 
-const cpuTime = values['cpu-time'];
+const cpuTime = flags['cpu-time'] === true;
 
 function describeMachine(): void {
   if (cpuTime) {
@@ -57,8 +72,9 @@ function describeMachine(): void {
 }
 
 function findPythons(): Pythons {
-  const torch = values.peers ? findPython(['torch', 'transformers']) : undefined;
-  const tensorflow = values.peers && !values.quick ? findPython(['tensorflow']) : undefined;
+  const hasPeers = flags.peers !== false;
+  const torch = hasPeers ? findPython(['torch', 'transformers']) : undefined;
+  const tensorflow = hasPeers && !isQuick ? findPython(['tensorflow']) : undefined;
   return {
     original: torch,
     'tuned PyTorch': torch,
@@ -68,11 +84,8 @@ function findPythons(): Pythons {
 }
 
 async function compare(): Promise<boolean> {
-  const wanted = values.quick
-    ? [quickGroup]
-    : groups.filter(({ name }) => values.only.length === 0 || values.only.includes(name));
-  if (wanted.length === 0) throw new Error(`no group is called ${values.only.join(' or ')}`);
-  const steps = values.quick ? QUICK_ROUNDS : Number(values.steps);
+  const wanted = isQuick ? [quickGroup] : groups.filter(({ name }) => only.includes(name));
+  const steps = isQuick ? QUICK_ROUNDS : numSteps;
   const pythons = findPythons();
   const peaks = matrixPeaks(cpuTime);
   const rates = Object.entries(peaks).map(([precision, peak]) => `${precision} ${(peak / 1e9).toFixed(0)}`);
@@ -98,5 +111,5 @@ async function compare(): Promise<boolean> {
 }
 
 describeMachine();
-const isGood = values.soak ? await soak() : await compare();
+const isGood = flags.soak === true ? await soak() : await compare();
 process.exitCode = isGood ? 0 : 1;

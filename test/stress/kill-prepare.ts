@@ -5,13 +5,20 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { parseArgs } from 'node:util';
+import { wholeFlag } from '../../src/cli/command.ts';
 import { killReference, killRound } from '../support/kill-rounds.ts';
+import { scriptArguments } from '../support/script.ts';
 
-const { values } = parseArgs({
-  options: { rounds: { type: 'string', default: '50' }, seed: { type: 'string', default: '7' } },
+const { flags } = scriptArguments({
+  usage: 'npm run stress:kill --',
+  summary: 'Kills prepare-data at random moments and compares what comes out with an uninterrupted run.',
+  flags: {
+    rounds: { type: 'number', help: 'preparations, each killed again and again (default: 50)' },
+    seed: { type: 'number', help: 'decides the moments (default: 7)' },
+  },
 });
-const [rounds, seed] = [Number(values.rounds), Number(values.seed)];
+const rounds = wholeFlag('rounds', flags.rounds ?? 50, 1);
+const seed = wholeFlag('seed', flags.seed ?? 7, 0);
 
 const home = await mkdtemp(join(tmpdir(), 'taco-kill-'));
 const totals = { starts: 0, kills: 0, killsAtStart: 0, killsInFile: 0, killsInCommit: 0, looks: 0 };

@@ -5,27 +5,41 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { parseArgs } from 'node:util';
+import { usageError, wholeFlag } from '../../src/cli/command.ts';
 import { hasTensorFlow } from '../support/backends.ts';
+import { scriptArguments } from '../support/script.ts';
 import { killTraining } from '../support/train-kills.ts';
 
-const { values } = parseArgs({
-  options: {
-    kills: { type: 'string', default: '25' },
-    seed: { type: 'string', default: '7' },
-    'max-steps': { type: 'string', default: '2000' },
-    backend: { type: 'string' },
-    precision: { type: 'string', default: 'f32' },
-  },
-});
 const backends = ['wasm', 'tensorflow'] as const;
 const precisions = ['f32', 'bf16', 'fp16'] as const;
-const precision = precisions.find((name) => name === values.precision);
-if (precision === undefined) throw new Error(`--precision is one of ${precisions.join(', ')}`);
+const { flags } = scriptArguments({
+  usage: 'npm run stress:kill-train --',
+  summary: 'Kills training at random moments and compares what comes out with an uninterrupted run.',
+  flags: {
+    kills: { type: 'number', help: 'of one run (default: 25)' },
+    seed: { type: 'number', help: 'decides the moments (default: 7)' },
+    'max-steps': { type: 'number', help: 'updates of the run (default: 2000)' },
+    backend: { type: 'string', placeholder: backends.join('|'), help: 'default: all that are there' },
+    precision: {
+      type: 'string',
+      placeholder: precisions.join('|'),
+      help: 'type of matrix products (default: f32)',
+    },
+  },
+});
+const kills = wholeFlag('kills', flags.kills ?? 25, 1);
+const seed = wholeFlag('seed', flags.seed ?? 7, 0);
+const maxSteps = wholeFlag('max-steps', flags['max-steps'] ?? 2000, 1);
+const precision = precisions.find((name) => name === (flags.precision ?? 'f32'));
+if (precision === undefined) {
+  throw usageError(`--precision is "${flags.precision}", expected one of ${precisions.join(', ')}`);
+}
 const chosen = backends.filter((name) =>
-  values.backend === undefined ? name === 'wasm' || hasTensorFlow : name === values.backend,
+  flags.backend === undefined ? name === 'wasm' || hasTensorFlow : name === flags.backend,
 );
-if (chosen.length === 0) throw new Error(`--backend is one of ${backends.join(', ')}`);
+if (chosen.length === 0) {
+  throw usageError(`--backend is "${flags.backend}", expected one of ${backends.join(', ')}`);
+}
 
 for (const backend of chosen) {
   const home = await mkdtemp(join(tmpdir(), 'taco-kill-train-'));
@@ -34,15 +48,15 @@ for (const backend of chosen) {
       home,
       backend,
       precision,
-      kills: Number(values.kills),
-      seed: Number(values.seed),
-      maxSteps: Number(values['max-steps']),
+      kills,
+      seed,
+      maxSteps,
       report: (text) => {
         console.log(`${backend}: ${text}`);
       },
     });
     console.log(
-      `${backend}, ${precision}, seed ${values.seed}: ${counts.kills} kills in ${counts.starts} starts ` +
+      `${backend}, ${precision}, seed ${seed}: ${counts.kills} kills in ${counts.starts} starts ` +
         `(${counts.killsAtStart} before the first update, ${counts.killsInCheckpoint} within a checkpoint); ` +
         (faults.length === 0
           ? 'metrics, TensorBoard, weights and moments are those of the uninterrupted run, bit for bit'

@@ -7,9 +7,10 @@ import { mkdtemp, readFile, rm, stat } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
-import { parseArgs } from 'node:util';
+import { usageError, wholeFlag } from '../../src/cli/command.ts';
 import { startCli } from '../support/commands.ts';
-import { findPython } from '../support/python.ts';
+import { requirePython } from '../support/python.ts';
+import { scriptArguments } from '../support/script.ts';
 
 /** Of each shape, Python that makes the rows, and how they are written. */
 const SHAPES = {
@@ -47,14 +48,23 @@ const SHAPES = {
 type Shape = keyof typeof SHAPES;
 const SHAPE_NAMES = Object.keys(SHAPES) as Shape[];
 
-const { values } = parseArgs({
-  options: {
-    megabytes: { type: 'string', default: '300' },
-    limit: { type: 'string', default: '1000' },
-    shape: { type: 'string', multiple: true, default: [...SHAPE_NAMES] },
+const { flags } = scriptArguments({
+  usage: 'npm run stress:memory --',
+  summary: 'Prepares Parquet files that are hard on memory and watches how much they take.',
+  flags: {
+    megabytes: { type: 'number', help: 'of a file (default: 300)' },
+    limit: { type: 'number', help: 'of memory, in megabytes (default: 1000)' },
+    shape: { type: 'string', multiple: true, placeholder: SHAPE_NAMES.join('|'), help: 'default: all' },
   },
 });
-const [megabytes, limitMegabytes] = [Number(values.megabytes), Number(values.limit)];
+const megabytes = wholeFlag('megabytes', flags.megabytes ?? 300, 1);
+const limitMegabytes = wholeFlag('limit', flags.limit ?? 1000, 1);
+const shapes = (flags.shape ?? SHAPE_NAMES).map((name) => {
+  const known = SHAPE_NAMES.find((each) => each === name);
+  if (known === undefined)
+    throw usageError(`--shape is "${name}", expected one of ${SHAPE_NAMES.join(', ')}`);
+  return SHAPES[known];
+});
 
 /** Different words in each row, so that neither a dictionary nor compression makes the file small. */
 const makeFile = ({ rows, options }: (typeof SHAPES)[Shape]): string => `
@@ -103,12 +113,9 @@ async function prepare(python: string, folder: string, shape: (typeof SHAPES)[Sh
   return peak;
 }
 
-const python = findPython(['pyarrow']);
-if (python === undefined) throw new Error('this script needs Python with pyarrow: TACO_PYTHON names one');
+const python = requirePython(['pyarrow']);
 let peak = 0;
-for (const name of values.shape) {
-  const shape = (SHAPES as Partial<Record<string, (typeof SHAPES)[Shape]>>)[name];
-  if (shape === undefined) throw new Error(`--shape is ${name}, expected one of ${SHAPE_NAMES.join(', ')}`);
+for (const shape of shapes) {
   const folder = await mkdtemp(join(tmpdir(), 'taco-memory-'));
   try {
     peak = Math.max(peak, await prepare(python, folder, shape));

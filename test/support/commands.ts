@@ -42,14 +42,26 @@ export function startCli(
   args: readonly string[],
   options: CommandOptions = {},
 ): StartedCommand {
-  const program = join(root, 'src/cli', `${name}.ts`);
-  const imports = ['tsx', './poisoned-memory.ts'].flatMap((name) => ['--import', import.meta.resolve(name)]);
-  const command = [process.execPath, ...imports, program, ...args];
+  const command = [process.execPath, ...nodeArguments(join('src/cli', `${name}.ts`), args)];
   const { maxFileBlocks } = options;
   const limit = maxFileBlocks === undefined ? '' : `ulimit -f ${maxFileBlocks}; `;
   return limit === ''
     ? start(command[0]!, command.slice(1), options)
     : start('sh', ['-c', `${limit}exec "$@"`, 'sh', ...command], options);
+}
+
+/** Runs a program of the repository, such as a benchmark, to its end. */
+export function runProgram(
+  path: string,
+  args: readonly string[],
+  options: CommandOptions = {},
+): Promise<CommandResult> {
+  return start(process.execPath, nodeArguments(path, args), options).ended;
+}
+
+function nodeArguments(path: string, args: readonly string[]): readonly string[] {
+  const imports = ['tsx', './poisoned-memory.ts'].flatMap((name) => ['--import', import.meta.resolve(name)]);
+  return [...imports, join(root, path), ...args];
 }
 
 /**
