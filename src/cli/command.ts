@@ -116,6 +116,17 @@ export function wholeFlag(name: string, value: number, least: number): number {
   throw usageError(`--${name} is ${value}, expected a whole number of at least ${least}`);
 }
 
+/** @throws TacoError `bad-config` when the value of `--name` is none of the choices */
+export function choiceFlag<const Choice extends string>(
+  name: string,
+  value: string,
+  choices: readonly Choice[],
+): Choice {
+  const known = choices.find((choice) => choice === value);
+  if (known !== undefined) return known;
+  throw usageError(`--${name} is "${value}", expected one of ${choices.join(', ')}`);
+}
+
 interface OptionToken {
   readonly rawName: string;
   readonly value?: string | undefined;

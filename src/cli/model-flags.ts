@@ -1,6 +1,6 @@
 import { HUB_CACHE, hubFromEnvironment, type SourceContext } from '../../pipeline/index.ts';
 import { type BackendChoice, backendChoices } from '../engine/index.ts';
-import { type Flag, usageError } from './command.ts';
+import { choiceFlag, type Flag } from './command.ts';
 
 /** Of commands that compute with a model. */
 export const backendFlag = {
@@ -11,9 +11,7 @@ export const backendFlag = {
 
 /** @throws TacoError `bad-config` */
 export function backendOf(value = 'auto'): BackendChoice {
-  const known = backendChoices.find((choice) => choice === value);
-  if (known !== undefined) return known;
-  throw usageError(`--backend is "${value}", expected one of ${backendChoices.join(', ')}`);
+  return choiceFlag('backend', value, backendChoices);
 }
 
 /** Access to models of the Hub, whose files are kept. */

@@ -5,8 +5,7 @@
 import { mkdtemp, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { wholeFlag } from '../../src/cli/command.ts';
-import { backendOf } from '../../src/cli/model-flags.ts';
+import { choiceFlag, wholeFlag } from '../../src/cli/command.ts';
 import { openBackend } from '../../src/engine/index.ts';
 import { modelPreset } from '../../src/model/config.ts';
 import { lossPlot } from '../../src/report/loss-plot.ts';
@@ -34,7 +33,10 @@ const { flags } = scriptArguments({
 });
 const model = flags.model ?? 'small';
 const updates = wholeFlag('updates', flags.updates ?? 250_000, 1);
-const backend = backendOf(flags.backend ?? (hasTensorFlow ? 'tensorflow' : 'wasm'));
+const backend = choiceFlag('backend', flags.backend ?? (hasTensorFlow ? 'tensorflow' : 'wasm'), [
+  'tensorflow',
+  'wasm',
+]);
 const interval = wholeFlag('interval', flags.interval ?? 2500, 1);
 
 async function timed<T>(name: string, work: () => T | Promise<T>): Promise<{ result: T; ms: number }> {

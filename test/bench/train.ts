@@ -14,7 +14,7 @@
  * `--soak` makes 2,000 steps and looks at memory alone. A demand that is not met makes the exit code 1.
  */
 import { availableParallelism, cpus, loadavg } from 'node:os';
-import { usageError, wholeFlag } from '../../src/cli/command.ts';
+import { choiceFlag, wholeFlag } from '../../src/cli/command.ts';
 import { findPython } from '../support/python.ts';
 import { scriptArguments } from '../support/script.ts';
 import type { Pythons } from './train/contender.ts';
@@ -48,11 +48,7 @@ const { flags } = scriptArguments({
   },
 });
 const numSteps = wholeFlag('steps', flags.steps ?? 10, 1);
-const only = flags.only ?? GROUP_NAMES;
-for (const name of only) {
-  if (!GROUP_NAMES.includes(name))
-    throw usageError(`--only is "${name}", expected one of ${GROUP_NAMES.join(', ')}`);
-}
+const only = (flags.only ?? GROUP_NAMES).map((name) => choiceFlag('only', name, GROUP_NAMES));
 const isQuick = flags.quick === true;
 
 const cpuTime = flags['cpu-time'] === true;

@@ -5,13 +5,13 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { usageError, wholeFlag } from '../../src/cli/command.ts';
+import { choiceFlag, wholeFlag } from '../../src/cli/command.ts';
+import { precisions } from '../../src/engine/precision.ts';
 import { hasTensorFlow } from '../support/backends.ts';
 import { scriptArguments } from '../support/script.ts';
 import { killTraining } from '../support/train-kills.ts';
 
 const backends = ['wasm', 'tensorflow'] as const;
-const precisions = ['f32', 'bf16', 'fp16'] as const;
 const { flags } = scriptArguments({
   usage: 'npm run stress:kill-train --',
   summary: 'Kills training at random moments and compares what comes out with an uninterrupted run.',
@@ -30,16 +30,11 @@ const { flags } = scriptArguments({
 const kills = wholeFlag('kills', flags.kills ?? 25, 1);
 const seed = wholeFlag('seed', flags.seed ?? 7, 0);
 const maxSteps = wholeFlag('max-steps', flags['max-steps'] ?? 2000, 1);
-const precision = precisions.find((name) => name === (flags.precision ?? 'f32'));
-if (precision === undefined) {
-  throw usageError(`--precision is "${flags.precision}", expected one of ${precisions.join(', ')}`);
-}
-const chosen = backends.filter((name) =>
-  flags.backend === undefined ? name === 'wasm' || hasTensorFlow : name === flags.backend,
-);
-if (chosen.length === 0) {
-  throw usageError(`--backend is "${flags.backend}", expected one of ${backends.join(', ')}`);
-}
+const precision = choiceFlag('precision', flags.precision ?? 'f32', precisions);
+const chosen =
+  flags.backend === undefined
+    ? backends.filter((name) => name === 'wasm' || hasTensorFlow)
+    : [choiceFlag('backend', flags.backend, backends)];
 
 for (const backend of chosen) {
   const home = await mkdtemp(join(tmpdir(), 'taco-kill-train-'));

@@ -7,7 +7,7 @@ import { mkdtemp, readFile, rm, stat } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
-import { usageError, wholeFlag } from '../../src/cli/command.ts';
+import { choiceFlag, wholeFlag } from '../../src/cli/command.ts';
 import { startCli } from '../support/commands.ts';
 import { requirePython } from '../support/python.ts';
 import { scriptArguments } from '../support/script.ts';
@@ -59,12 +59,7 @@ const { flags } = scriptArguments({
 });
 const megabytes = wholeFlag('megabytes', flags.megabytes ?? 300, 1);
 const limitMegabytes = wholeFlag('limit', flags.limit ?? 1000, 1);
-const shapes = (flags.shape ?? SHAPE_NAMES).map((name) => {
-  const known = SHAPE_NAMES.find((each) => each === name);
-  if (known === undefined)
-    throw usageError(`--shape is "${name}", expected one of ${SHAPE_NAMES.join(', ')}`);
-  return SHAPES[known];
-});
+const shapes = (flags.shape ?? SHAPE_NAMES).map((name) => SHAPES[choiceFlag('shape', name, SHAPE_NAMES)]);
 
 /** Different words in each row, so that neither a dictionary nor compression makes the file small. */
 const makeFile = ({ rows, options }: (typeof SHAPES)[Shape]): string => `

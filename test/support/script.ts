@@ -1,7 +1,7 @@
 import {
+  type CommandContext,
   type CommandSpec,
   type Flag,
-  type FlagValues,
   helpOf,
   parseFlags,
   reportFailure,
@@ -13,7 +13,7 @@ import {
  */
 export function scriptArguments<const Flags extends Readonly<Record<string, Flag>>>(
   spec: CommandSpec<Flags>,
-): { readonly flags: FlagValues<Flags>; readonly positionals: readonly string[] } {
+): Omit<CommandContext<Flags>, 'signal'> {
   process.on('uncaughtException', (error) => {
     process.exit(reportFailure(error));
   });
