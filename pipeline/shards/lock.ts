@@ -44,7 +44,7 @@ export async function lockFolder(folder: string): Promise<FolderLock> {
     processStart: await processStartOf(process.pid),
     id: randomUUID(),
   };
-  const candidate = `${path}-${own.id}`;
+  const candidate = join(folder, candidateName(own));
   try {
     await writeFile(candidate, `${JSON.stringify(own)}\n`, { flag: 'wx' });
     for (let attempt = 0; attempt < MAX_ATTEMPTS; attempt += 1) {
@@ -66,11 +66,25 @@ export async function lockFolder(folder: string): Promise<FolderLock> {
   }
 }
 
+/** Names its process, which may be killed before it has written a byte. */
+function candidateName({ pid, processStart, id, host }: Holder): string {
+  return [lockFile, pid, processStart, id, host.replaceAll('/', '_')].join('-');
+}
+
+const candidatePattern = /^\.lock-(?<pid>\d+)-(?<processStart>\d*)-(?<id>[\da-f-]{36})-(?<host>.+)$/;
+
+function holderOfCandidate(name: string): Holder | undefined {
+  const parts = candidatePattern.exec(name)?.groups;
+  return holderSchema.safeParse({ ...parts, pid: Number(parts?.pid) }).data;
+}
+
 /** Removes what processes that died in the middle of locking left behind. */
 async function sweep(folder: string): Promise<void> {
   for (const name of await readdir(folder)) {
     const path = join(folder, name);
-    if (name.startsWith(`${lockFile}-`) && (await isAbandoned(path))) await rm(path, { force: true });
+    if (!name.startsWith(`${lockFile}-`)) continue;
+    const holder = holderOfCandidate(name) ?? (await readHolder(path));
+    if (await isAbandoned(path, holder)) await rm(path, { force: true });
   }
 }
 
@@ -104,7 +118,7 @@ async function takeAway(path: string, candidate: string): Promise<void> {
   if (await isAlive(path, found)) throw lockedBy(path, found);
   const broom = `${path}-removal`;
   if (!(await linkOnce(candidate, broom))) {
-    if (await isAbandoned(broom)) await rm(broom, { force: true });
+    if (await isAbandoned(broom, await readHolder(broom))) await rm(broom, { force: true });
     await delay(RETRY_MS);
     return;
   }
@@ -146,8 +160,7 @@ async function isAlive(path: string, holder: Holder): Promise<boolean> {
 }
 
 /** Whether the process that wrote a lock or a candidate for one is dead. */
-async function isAbandoned(path: string): Promise<boolean> {
-  const holder = await readHolder(path);
+async function isAbandoned(path: string, holder: Holder | undefined): Promise<boolean> {
   return holder !== undefined && !(await isAlive(path, holder));
 }
 
@@ -161,7 +174,7 @@ async function isSilent(path: string): Promise<boolean> {
 }
 
 /** Clock ticks since boot at which a process began; empty where the system has no /proc. */
-async function processStartOf(pid: number): Promise<string> {
+export async function processStartOf(pid: number): Promise<string> {
   try {
     const status = await readFile(`/proc/${pid}/stat`, 'utf8');
     // Field 22; the name in field 2 may hold spaces, so count from its closing parenthesis.

@@ -4,7 +4,7 @@ import { readFile, utimes, writeFile } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { lockFile, lockFolder } from '../../../pipeline/shards/lock.ts';
+import { lockFile, lockFolder, processStartOf } from '../../../pipeline/shards/lock.ts';
 import { filesBelow, temporaryFolder } from '../../support/folders.ts';
 
 async function leaveLock(folder: string, holder: object | string): Promise<string> {
@@ -93,6 +93,18 @@ describe('lock of a folder', () => {
     await utimes(left, longAgo, longAgo);
     await (await lockFolder(folder)).release();
     expect((await filesBelow(folder)).size).toBe(0);
+  });
+
+  it('sweeps up the empty file of a process that was killed before it wrote, but not of one that lives', async () => {
+    const folder = await temporaryFolder();
+    const id = '0d4c8f5e-0000-4000-8000-000000000000';
+    const [dead, other] = [`${await deadPid()}-1-${id}-${hostname()}`, `1-1-${id}-elsewhere`];
+    const living = `${process.ppid}-${await processStartOf(process.ppid)}-${id}-${hostname()}`;
+    for (const name of [dead, other, living]) await writeFile(join(folder, `${lockFile}-${name}`), '');
+    await (await lockFolder(folder)).release();
+    expect([...(await filesBelow(folder)).keys()].sort()).toEqual(
+      [other, living].map((name) => `${lockFile}-${name}`).sort(),
+    );
   });
 
   it('is not taken from a folder that cannot be written', async () => {
